@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The reference interpreter: readable, complete, never clever. It runs whole guests, odd and cold code for the
+ * translator, single steps, and is the oracle that the translator is compared with.
+ */
+#ifndef CPU_INTERP_H
+#define CPU_INTERP_H
+
+#include "cpu/vcpu.h"
+
+/*
+ * Run up to `budget` instructions (a repeated string instruction counts once when it ends, but gives way to
+ * attention between iterations). Delivers exceptions, interrupts and debug traps in the SDM's priority order.
+ * The engines share this contract: insn_count is exact on return, and state is precise.
+ */
+enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget);
+
+/* Fetch and decode the instruction at CS:RIP without executing it (tracer, debugger, translator). False: the
+ * fetch faults; nothing is pending then. */
+struct insn;
+bool interp_peek(struct vcpu *cpu, struct insn *insn);
+
+#endif
