@@ -17,12 +17,18 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <time.h>
+
 #include "base/types.h"
+
+/* NOTE: POSIX has a macro of this name whose value is 0. It is taken out so that the enum below can have it;
+ * the enumerator is 0 as well, so clock_gettime(CLOCK_REALTIME, ...) keeps its meaning. */
+#undef CLOCK_REALTIME
 
 #define NS_PER_SEC 1000000000ull
 #define CLOCK_NEVER UINT64_MAX
 
-enum clock_policy { CLOCK_REALTIME, CLOCK_ICOUNT, CLOCK_STEPPED };
+enum clock_policy { CLOCK_REALTIME = 0, CLOCK_ICOUNT, CLOCK_STEPPED };
 
 struct timer;
 
