@@ -263,13 +263,14 @@ static bool read_number(struct snap_reader *reader, uint32_t size, uint64_t *val
     return true;
 }
 
-static bool read_string(struct snap_reader *reader, char string[STRING_MAX + 1])
+static bool read_string(struct snap_reader *reader, char string[STRING_MAX + 1], size_t *length)
 {
-    uint64_t length;
-    TRY(read_number(reader, 1, &length) && length <= reader_left(reader));
-    memcpy(string, reader->data + reader->position, length);
-    string[length] = '\0';
-    reader->position += length;
+    uint64_t count;
+    TRY(read_number(reader, 1, &count) && count <= reader_left(reader));
+    memcpy(string, reader->data + reader->position, count);
+    string[count] = '\0';
+    reader->position += count;
+    *length = count;
     return true;
 }
 
@@ -296,10 +297,12 @@ static int check_string(struct snap_reader *reader, const struct path *path, con
                         const char *expected, struct error *error)
 {
     char string[STRING_MAX + 1];
-    if (!read_string(reader, string)) {
+    size_t length;
+    if (!read_string(reader, string, &length)) {
         return refuse_end(path, error);
     }
-    if (strcmp(string, expected) != 0) {
+    /* The length too: a NUL byte inside the string must not hide what follows it. */
+    if (length != strlen(expected) || strcmp(string, expected) != 0) {
         return error_set(error, -EINVAL, "%s: expected %s '%s', found '%s'", path_format(path).text, what,
                          expected, string);
     }
@@ -358,7 +361,7 @@ static int check_field(struct snap_reader *reader, const struct path *parent, co
     rc = rc ? rc : check_number(reader, &path, "kind", 1, field->kind, error);
     rc = rc ? rc : check_number(reader, &path, "element size", 4, stream_size(field), error);
     rc = rc ? rc : check_number(reader, &path, "count", 4, field->count, error);
-    uint64_t length;
+    uint64_t length = 0;
     if (!rc && !read_number(reader, 8, &length)) {
         rc = refuse_end(&path, error);
     }
@@ -389,7 +392,7 @@ static int check_section(struct snap_reader *reader, const struct snap_desc *des
                          struct error *error)
 {
     struct path path = {.name = desc->name};
-    uint64_t length;
+    uint64_t length = 0;
     int rc = check_number(reader, &path, "section mark", 4, SECTION_MAGIC, error);
     rc = rc ? rc : check_string(reader, &path, "section", desc->name, error);
     rc = rc ? rc : check_number(reader, &path, "version", 4, desc->version, error);
