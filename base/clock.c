@@ -142,8 +142,8 @@ void clock_step_to(struct clock *clock, uint64_t until)
 void timer_init(struct timer *timer, struct clock *clock, const char *name, void (*fire)(void *opaque),
                 void *opaque)
 {
-    *timer = (struct timer){
-        .clock = clock, .name = name, .fire = fire, .opaque = opaque, .deadline = CLOCK_NEVER};
+    *timer =
+        (struct timer){.clock = clock, .name = name, .fire = fire, .opaque = opaque, .deadline = CLOCK_NEVER};
 }
 
 void timer_arm(struct timer *timer, uint64_t deadline)

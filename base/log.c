@@ -109,8 +109,9 @@ void log_printf(struct log *log, uint32_t category, const char *format, ...)
     }
     if (log->byte_limit && log->bytes_written >= log->byte_limit) {
         if (log->lines_dropped++ == 0) {
-            count_bytes(log, fprintf(log->stream, "log: limit of %llu bytes reached, the rest is not written\n",
-                                     (unsigned long long)log->byte_limit));
+            count_bytes(log,
+                        fprintf(log->stream, "log: limit of %llu bytes reached, the rest is not written\n",
+                                (unsigned long long)log->byte_limit));
         }
         return;
     }

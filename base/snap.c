@@ -29,10 +29,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-#define SECTION_MAGIC 0x50414e53u /* "SNAP" */
-#define STRING_MAX 255u
+#define SECTION_MAGIC     0x50414e53u /* "SNAP" */
+#define STRING_MAX        255u
 #define WRITER_MAX_LENGTH (1 * GIB)
-#define PRINT_MAX_BYTES 64u
+#define PRINT_MAX_BYTES   64u
 
 /* Where we are in nested tables, for messages. Lives on the stack of the recursion. */
 struct path {
@@ -530,7 +530,8 @@ static bool equal_bytes(const struct path *path, const struct snap_field *field,
     for (uint32_t i = 0; i < field->count; i++) {
         if (bytes_a[i] != bytes_b[i]) {
             struct path name = {.parent = path, .name = field->name, .index = i, .indexed = true};
-            error_set(difference, 0, "%s: 0x%02x and 0x%02x", path_format(&name).text, bytes_a[i], bytes_b[i]);
+            error_set(difference, 0, "%s: 0x%02x and 0x%02x", path_format(&name).text, bytes_a[i],
+                      bytes_b[i]);
             return false;
         }
     }
@@ -546,7 +547,8 @@ static bool equal_element(const struct path *path, const struct snap_field *fiel
     }
     uint64_t value_a = element_value(field, a, index), value_b = element_value(field, b, index);
     if (value_a != value_b) {
-        error_set(difference, 0, "%s: 0x%" PRIx64 " and 0x%" PRIx64, path_format(path).text, value_a, value_b);
+        error_set(difference, 0, "%s: 0x%" PRIx64 " and 0x%" PRIx64, path_format(path).text, value_a,
+                  value_b);
         return false;
     }
     return true;

@@ -27,7 +27,8 @@
 struct region_ops {
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
-    uint8_t min_size; /* 0 means 1: smaller accesses are widened (aligned down), and the part taken */
+    uint8_t min_size; /* 0 means 1: smaller accesses are widened (aligned down), and the part taken; a
+                         smaller write reads the unit, merges and writes it */
     uint8_t max_size; /* 0 means 4: larger ones are split, low part first */
 };
 
@@ -67,6 +68,9 @@ struct addr_space {
     struct region *regions;    /* in order of addition */
     struct flat_range *flat;   /* sorted, covers 0..last without holes; owned */
     size_t flat_count;
+    uint64_t *edges;           /* scratch of the flattening; owned */
+    size_t capacity;           /* of flat and edges, elements: enough for all regions */
+    size_t region_count;
     uint16_t *port_index;      /* ports only: flat index of each port; owned */
     unsigned batch;            /* nesting of addr_space_begin */
     bool stale;                /* a change happened inside a batch */
@@ -82,8 +86,9 @@ void region_init_io(struct region *region, const char *name, uint64_t base, uint
 void region_init_memory(struct region *region, const char *name, uint64_t base, uint64_t size, roff_t roff,
                         uint8_t visible);
 
-/* The space links the region, it does not own it. Every one of these re-flattens and tells the listeners,
- * at once or at the end of the batch. */
+/* The space links the region, it does not own it. Every one of these re-flattens and tells the listeners, at
+ * once or at the end of the batch. A memory region that exceeds the space's ram, and any region when the host
+ * is out of memory, is left out by addr_space_add(): region->space stays NULL. */
 void addr_space_add(struct addr_space *space, struct region *region);
 void addr_space_remove(struct addr_space *space, struct region *region);
 void region_set_enabled(struct region *region, bool enabled);
