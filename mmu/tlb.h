@@ -15,6 +15,7 @@
 
 #define TLB_ENTRIES 1024u
 #define TLB_NO_TAG 1u /* never equal to a page address */
+#define TLB_LARGE_REGIONS 1024u /* of 4 MiB each; a linear address above 4 GiB shares the bit of another */
 
 struct tlb_entry {
     lin_t read, write, fetch; /* linear page address when that access is direct, else TLB_NO_TAG */
@@ -30,7 +31,9 @@ enum tlb_right { TLB_READ = 1, TLB_WRITE = 2, TLB_FETCH = 4, TLB_GLOBAL = 8, TLB
 
 struct tlb {
     struct tlb_entry view[2][TLB_ENTRIES]; /* [0] supervisor, [1] user */
-    bool large_pages;                      /* some entry came from a large page: INVLPG flushes all */
+    uint64_t touched[2];                   /* per view, a bit for each 16 slots that may hold an entry */
+    uint64_t large_regions[TLB_LARGE_REGIONS / 64]; /* regions some entry came from as part of a large page:
+                                                       INVLPG in one flushes all */
     uint64_t fills, flushes;               /* statistics */
 };
 
@@ -39,7 +42,9 @@ static inline struct tlb_entry *tlb_entry_at(struct tlb *tlb, unsigned user, lin
     return &tlb->view[user][(linear >> PAGE_SHIFT) % TLB_ENTRIES];
 }
 
+/* Drop everything; a new struct tlb begins with tlb_flush(tlb, false). keep_global leaves global entries. */
 void tlb_flush(struct tlb *tlb, bool keep_global);
+/* INVLPG: drop the page, global or not, from both views. */
 void tlb_flush_page(struct tlb *tlb, lin_t linear);
 /* Drop direct write access to a frame of the backing memory (a watch was set on it). */
 void tlb_protect_frame(struct tlb *tlb, uint64_t frame);
