@@ -162,6 +162,9 @@ void timer_arm(struct timer *timer, uint64_t deadline)
     }
     timer->next = *link;
     *link = timer;
+    if (timer->clock->queue == timer && timer->clock->deadline_moved) {
+        timer->clock->deadline_moved(timer->clock->opaque, deadline);
+    }
 }
 
 void timer_disarm(struct timer *timer)

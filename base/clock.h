@@ -42,6 +42,10 @@ struct clock {
     unsigned icount_shift;      /* icount: each instruction takes 2^shift ns, 0..10 */
     struct timer *queue;        /* armed timers, soonest first */
     uint64_t sequence;          /* arming order */
+    /* Called when a timer became the soonest one, so that whoever runs the guest can stop in time for it;
+     * NULL if of no interest. */
+    void (*deadline_moved)(void *opaque, uint64_t deadline);
+    void *opaque;
 };
 
 struct timer {

@@ -1,0 +1,755 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The command line, by QEMU's names: one table of options with a parser each. See vm/config.h.
+ *
+ * Options that makefiles carry but that change nothing here (-enable-kvm, -accel tcg) are accepted with a note;
+ * what would silently give a different machine than asked for is refused with the reason.
+ */
+#include "vm/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "vm/chardev.h"
+
+#define RAM_MIN (1 * MIB)
+#define RAM_MAX (8 * GIB)
+
+struct option {
+    const char *name;      /* without the dash */
+    const char *argument;  /* how -help shows it; NULL: takes none */
+    const char *help;      /* NULL: accepted but not listed */
+    int (*parse)(struct vm_config *config, const char *value, struct error *error);
+};
+
+/* Returned by a parser that has printed what was asked for. */
+enum { PARSE_DONE = 1 };
+
+/* ---- pieces of values ---- */
+
+static bool parse_u64(const char *text, uint64_t *value)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)*text)) {
+        return false;
+    }
+    errno = 0;
+    *value = strtoull(text, &end, 0);
+    return errno == 0 && *end == '\0';
+}
+
+/* "512", "512M", "1G", "64K": MiB by default. */
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    char *end;
+    uint64_t unit = MIB;
+    unsigned long long number;
+
+    if (!isdigit((unsigned char)*text)) {
+        return false;
+    }
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    switch (*end) {
+    case 'k':
+    case 'K':
+        unit = KIB;
+        end++;
+        break;
+    case 'm':
+    case 'M':
+        end++;
+        break;
+    case 'g':
+    case 'G':
+        unit = GIB;
+        end++;
+        break;
+    default:
+        break;
+    }
+    return errno == 0 && *end == '\0' && !__builtin_mul_overflow(number, unit, bytes);
+}
+
+/* The value of key in "a=b,key=value", copied into out; false when it is absent. */
+static bool suboption(const char *list, const char *key, char *out, size_t size)
+{
+    size_t key_length = strlen(key);
+
+    for (const char *item = list; item && *item; item = strchr(item, ',') ? strchr(item, ',') + 1 : NULL) {
+        if (!strncmp(item, key, key_length) && item[key_length] == '=') {
+            const char *value = item + key_length + 1;
+
+            snprintf(out, size, "%.*s", (int)strcspn(value, ","), value);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Refuse a list that has a key outside `known` (space separated); the first item may be a bare word. */
+static int suboptions_check(const char *option, const char *list, const char *known, struct error *error)
+{
+    for (const char *item = list; item && *item; item = strchr(item, ',') ? strchr(item, ',') + 1 : NULL) {
+        size_t length = strcspn(item, "=,");
+        char key[64];
+
+        snprintf(key, sizeof(key), " %.*s ", (int)MIN(length, (size_t)60), item);
+        if (item[length] == '=' ? !strstr(known, key) : item != list) {
+            return error_set(error, -EINVAL, "-%s: unknown item '%.*s' (known:%s)", option, (int)length, item, known);
+        }
+    }
+    return 0;
+}
+
+static int parse_on_off(const char *option, const char *text, bool *value, struct error *error)
+{
+    if (!strcmp(text, "on") || !strcmp(text, "off")) {
+        *value = text[1] == 'n';
+        return 0;
+    }
+    return error_set(error, -EINVAL, "-%s: '%s' must be on or off", option, text);
+}
+
+/* ---- machine ---- */
+
+static int parse_m(struct vm_config *config, const char *value, struct error *error)
+{
+    char size[32];
+
+    if (!suboption(value, "size", size, sizeof(size))) {
+        snprintf(size, sizeof(size), "%s", value);
+    }
+    if (!parse_size(size, &config->ram_size)) {
+        return error_set(error, -EINVAL, "-m: '%s' is not a size (examples: 512, 512M, 1G)", value);
+    }
+    if (config->ram_size < RAM_MIN || config->ram_size > RAM_MAX || config->ram_size % MIB) {
+        return error_set(error, -EINVAL, "-m: '%s' is out of range (1M to 8G, in whole MiB)", value);
+    }
+    return 0;
+}
+
+static int parse_smp(struct vm_config *config, const char *value, struct error *error)
+{
+    uint64_t count;
+    char text[32];
+
+    (void)config;
+    if (!suboption(value, "cpus", text, sizeof(text))) {
+        snprintf(text, sizeof(text), "%.*s", (int)strcspn(value, ","), value);
+    }
+    if (!parse_u64(text, &count) || count == 0) {
+        return error_set(error, -EINVAL, "-smp: '%s' is not a number of processors", value);
+    }
+    if (count > 1) {
+        return error_set(error, -EINVAL, "-smp: a VM has one processor for now; use -smp 1, or several VMs");
+    }
+    return 0;
+}
+
+static int parse_cpu(struct vm_config *config, const char *value, struct error *error)
+{
+    if (!strcmp(value, "help")) {
+        for (const struct cpu_model *model = cpu_models; model->name; model++) {
+            printf("x86 %-12s %s\n", model->name, model->help);
+        }
+        return PARSE_DONE;
+    }
+    return cpu_model_parse(value, &config->cpu_model, &config->cpu_features, error);
+}
+
+static int parse_machine(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    size_t length = strcspn(value, ",");
+
+    if (!strcmp(value, "help") || !strcmp(value, "?")) {
+        printf("pc           i440FX + PIIX PC (default)\n");
+        return PARSE_DONE;
+    }
+    if (!suboption(value, "type", text, sizeof(text)) && !memchr(value, '=', length)) {
+        snprintf(text, sizeof(text), "%.*s", (int)length, value);
+    } else if (!suboption(value, "type", text, sizeof(text))) {
+        strcpy(text, "pc");
+    }
+    if (strcmp(text, "pc") != 0) {
+        return error_set(error, -EINVAL, "-machine: unknown machine '%s' (known: pc)", text);
+    }
+    if (suboption(value, "multiboot", text, sizeof(text))) {
+        if (strcmp(text, "1") != 0 && strcmp(text, "2") != 0) {
+            return error_set(error, -EINVAL, "-machine: multiboot=%s must be 1 or 2", text);
+        }
+        config->multiboot = (unsigned)(text[0] - '0');
+    }
+    if (suboption(value, "accel", text, sizeof(text)) && !strcmp(text, "kvm")) {
+        return error_set(error, -EINVAL, "-machine: accel=kvm needs hardware virtualization; use -accel interp");
+    }
+    return suboptions_check("machine", value, " type multiboot accel ", error);
+}
+
+static int parse_accel(struct vm_config *config, const char *value, struct error *error)
+{
+    char name[32];
+
+    (void)config;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ","), value);
+    if (!strcmp(name, "help")) {
+        printf("interp       reference interpreter\n");
+        return PARSE_DONE;
+    }
+    if (!strcmp(name, "tcg")) {
+        fprintf(stderr, "hypatia: note: -accel tcg is QEMU's; using our own engine\n");
+        return 0;
+    }
+    if (!strcmp(name, "kvm")) {
+        return error_set(error, -EINVAL, "-accel: kvm needs hardware virtualization; use -accel interp");
+    }
+    if (!strcmp(name, "dbt")) {
+        return error_set(error, -EINVAL, "-accel: dbt is not in this build; use -accel interp");
+    }
+    if (strcmp(name, "interp") != 0) {
+        return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp)", name);
+    }
+    return suboptions_check("accel", value, " ", error);
+}
+
+static int parse_enable_kvm(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    (void)value;
+    (void)error;
+    fprintf(stderr, "hypatia: note: -enable-kvm has no effect; no hardware virtualization is used\n");
+    return 0;
+}
+
+static int parse_kernel(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->kernel = value;
+    return 0;
+}
+
+static int parse_initrd(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->initrd = value;
+    return 0;
+}
+
+static int parse_append(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->append = value;
+    return 0;
+}
+
+static int parse_bios(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->bios = value;
+    return 0;
+}
+
+static int parse_L(struct vm_config *config, const char *value, struct error *error)
+{
+    if (config->dir_count == CONFIG_MAX_DIRS) {
+        return error_set(error, -EINVAL, "-L: more than %d directories", CONFIG_MAX_DIRS);
+    }
+    config->dirs[config->dir_count++] = value;
+    return 0;
+}
+
+static int set_boot_order(char *order, size_t size, const char *value, struct error *error)
+{
+    if (strspn(value, "abcdn") != strlen(value) || strlen(value) >= size) {
+        return error_set(error, -EINVAL, "-boot: order '%s' has a drive other than a, b, c, d, n", value);
+    }
+    strcpy(order, value);
+    return 0;
+}
+
+static int parse_boot(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    int result = 0;
+
+    if (!strchr(value, '=')) {
+        return set_boot_order(config->boot_order, sizeof(config->boot_order), value, error);
+    }
+    if (suboption(value, "order", text, sizeof(text))) {
+        result = set_boot_order(config->boot_order, sizeof(config->boot_order), text, error);
+    }
+    if (result == 0 && suboption(value, "once", text, sizeof(text))) {
+        result = set_boot_order(config->boot_once, sizeof(config->boot_once), text, error);
+    }
+    return result < 0 ? result : suboptions_check("boot", value, " order once menu strict ", error);
+}
+
+static int parse_fw_cfg(struct vm_config *config, const char *value, struct error *error)
+{
+    struct config_fw_cfg *item = &config->fw_cfg[config->fw_cfg_count];
+    const char *name = !strncmp(value, "name=", 5) ? value + 5 : value;
+    size_t length = strcspn(name, ",");
+    const char *rest = name[length] ? name + length + 1 : "";
+
+    if (config->fw_cfg_count == CONFIG_MAX_FW_CFG) {
+        return error_set(error, -EINVAL, "-fw_cfg: more than %d items", CONFIG_MAX_FW_CFG);
+    }
+    if (length == 0 || length > 55) {
+        return error_set(error, -EINVAL, "-fw_cfg: the name must have 1 to 55 characters");
+    }
+    item->name = strndup(name, length);
+    if (!strncmp(rest, "file=", 5)) {
+        item->file = rest + 5;
+    } else if (!strncmp(rest, "string=", 7)) {
+        item->string = rest + 7;
+    } else {
+        return error_set(error, -EINVAL, "-fw_cfg: '%s' needs file=PATH or string=TEXT", value);
+    }
+    config->fw_cfg_count++;
+    return 0;
+}
+
+/* ---- character devices and display ---- */
+
+static int parse_serial(struct vm_config *config, const char *value, struct error *error)
+{
+    if (config->serial_count == CONFIG_MAX_SERIAL) {
+        return error_set(error, -EINVAL, "-serial: the machine has %d serial ports", CONFIG_MAX_SERIAL);
+    }
+    config->serial[config->serial_count++] = value;
+    return error_prefix(error, chardev_check(value, error), "-serial");
+}
+
+static int parse_monitor(struct vm_config *config, const char *value, struct error *error)
+{
+    config->monitor = value;
+    return error_prefix(error, chardev_check(value, error), "-monitor");
+}
+
+static int parse_debugcon(struct vm_config *config, const char *value, struct error *error)
+{
+    config->debugcon = value;
+    return error_prefix(error, chardev_check(value, error), "-debugcon");
+}
+
+static int parse_firmware_log(struct vm_config *config, const char *value, struct error *error)
+{
+    config->firmware_log = value;
+    return error_prefix(error, chardev_check(value, error), "-firmware-log");
+}
+
+static int parse_nographic(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->nographic = true;
+    config->display = DISPLAY_NONE;
+    return 0;
+}
+
+static int parse_display(struct vm_config *config, const char *value, struct error *error)
+{
+    if (!strcmp(value, "none")) {
+        config->display = DISPLAY_NONE;
+    } else if (!strcmp(value, "text")) {
+        config->display = DISPLAY_TEXT;
+    } else if (!strcmp(value, "help")) {
+        printf("none\ntext\n");
+        return PARSE_DONE;
+    } else {
+        return error_set(error, -EINVAL, "-display: unknown display '%s' (known: none, text)", value);
+    }
+    return 0;
+}
+
+static int parse_vga(struct vm_config *config, const char *value, struct error *error)
+{
+    if (strcmp(value, "std") != 0 && strcmp(value, "none") != 0) {
+        return error_set(error, -EINVAL, "-vga: unknown adapter '%s' (known: std, none)", value);
+    }
+    config->vga = value[0] == 's';
+    return 0;
+}
+
+/* ---- devices ---- */
+
+static int parse_exit_device(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    uint64_t iobase = 0x501, iosize = 2; /* QEMU's defaults */
+
+    if ((suboption(value, "iobase", text, sizeof(text)) && (!parse_u64(text, &iobase) || iobase > 0xffff)) ||
+        (suboption(value, "iosize", text, sizeof(text)) &&
+         (!parse_u64(text, &iosize) || iosize == 0 || iosize > 4))) {
+        return error_set(error, -EINVAL, "-device isa-debug-exit: '%s' is not a port or size (1 to 4)", text);
+    }
+    if (iobase + iosize > 0x10000) {
+        return error_set(error, -EINVAL, "-device isa-debug-exit: the ports end above 0xffff");
+    }
+    config->exit_device = true;
+    config->exit_iobase = (uint16_t)iobase;
+    config->exit_iosize = (uint8_t)iosize;
+    return suboptions_check("device", value, " iobase iosize ", error);
+}
+
+static int parse_device(struct vm_config *config, const char *value, struct error *error)
+{
+    size_t length = strcspn(value, ",");
+
+    if (!strcmp(value, "?") || !strcmp(value, "help")) {
+        printf("name \"isa-debug-exit\", bus ISA, desc \"ends the VM with exit code (value << 1) | 1\"\n");
+        return PARSE_DONE;
+    }
+    if (length == strlen("isa-debug-exit") && !strncmp(value, "isa-debug-exit", length)) {
+        if (!strcmp(value + length, ",help")) {
+            printf("isa-debug-exit options:\n  iobase=<uint32> (default: 0x501)\n  iosize=<uint32> (default: 2)\n");
+            return PARSE_DONE;
+        }
+        return parse_exit_device(config, value, error);
+    }
+    return error_set(error, -EINVAL, "-device: unknown device '%.*s' (-device '?' lists them)", (int)length, value);
+}
+
+static int parse_no_network(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    if (strcmp(value, "none") != 0) {
+        return error_set(error, -EINVAL, "network '%s': the machine has no network adapter yet; use none", value);
+    }
+    return 0;
+}
+
+static int parse_no_disk(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    return error_set(error, -EINVAL, "disk '%s': the machine has no disk controller yet; boot with -kernel", value);
+}
+
+static int parse_snapshot(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    (void)value;
+    (void)error; /* nothing is ever written: there are no disks */
+    return 0;
+}
+
+/* ---- time and life cycle ---- */
+
+static int parse_icount(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    uint64_t shift;
+    int result = 0;
+
+    config->icount = true;
+    if (!suboption(value, "shift", text, sizeof(text))) {
+        snprintf(text, sizeof(text), "%.*s", (int)strcspn(value, ","), value);
+    }
+    if (!strcmp(text, "auto") || strchr(text, '=')) {
+        shift = config->icount_shift;
+    } else if (!parse_u64(text, &shift) || shift > 10) {
+        return error_set(error, -EINVAL, "-icount: shift '%s' must be 0 to 10 (each instruction takes 2^shift ns)", text);
+    }
+    config->icount_shift = (unsigned)shift;
+    if (suboption(value, "sleep", text, sizeof(text))) {
+        result = parse_on_off("icount", text, &config->icount_sleep, error);
+    }
+    return result < 0 ? result : suboptions_check("icount", value, " shift sleep ", error);
+}
+
+static int parse_seed(struct vm_config *config, const char *value, struct error *error)
+{
+    if (!parse_u64(value, &config->seed)) {
+        return error_set(error, -EINVAL, "-seed: '%s' is not a number", value);
+    }
+    return 0;
+}
+
+static int parse_rtc(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    struct tm tm = {0};
+    const char *end;
+
+    if (!suboption(value, "base", text, sizeof(text)) || !strcmp(text, "utc")) {
+        config->rtc = RTC_UTC;
+    } else if (!strcmp(text, "localtime")) {
+        config->rtc = RTC_LOCALTIME;
+    } else {
+        end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+        if (!end) {
+            memset(&tm, 0, sizeof(tm));
+            end = strptime(text, "%Y-%m-%d", &tm);
+        }
+        if (!end || *end) {
+            return error_set(error, -EINVAL,
+                             "-rtc: base '%s' must be utc, localtime, 2026-01-31 or 2026-01-31T12:00:00", text);
+        }
+        config->rtc = RTC_DATE;
+        config->rtc_date = timegm(&tm);
+    }
+    return suboptions_check("rtc", value, " base clock driftfix ", error);
+}
+
+static int parse_limit(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    uint64_t seconds;
+
+    if (suboption(value, "insns", text, sizeof(text)) && (!parse_u64(text, &config->limit_insns) || !config->limit_insns)) {
+        return error_set(error, -EINVAL, "-limit: insns=%s is not a number of instructions", text);
+    }
+    if (suboption(value, "time", text, sizeof(text))) {
+        if (!parse_u64(text, &seconds) || seconds == 0 || seconds > 1000000000) {
+            return error_set(error, -EINVAL, "-limit: time=%s is not a number of seconds", text);
+        }
+        config->limit_ns = seconds * NS_PER_SEC;
+    }
+    if (!config->limit_insns && !config->limit_ns) {
+        return error_set(error, -EINVAL, "-limit: '%s' needs insns=N or time=SECONDS", value);
+    }
+    return suboptions_check("limit", value, " insns time ", error);
+}
+
+static int parse_S(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->start_paused = true;
+    return 0;
+}
+
+static int parse_no_reboot(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->no_reboot = true;
+    return 0;
+}
+
+static int parse_no_shutdown(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->no_shutdown = true;
+    return 0;
+}
+
+static int parse_daemonize(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->daemonize = true;
+    return 0;
+}
+
+static int parse_name(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->name = value;
+    return 0;
+}
+
+static int parse_uuid(struct vm_config *config, const char *value, struct error *error)
+{
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? value[i] != '-' : !isxdigit((unsigned char)value[i])) {
+            return error_set(error, -EINVAL, "-uuid: '%s' is not a UUID", value);
+        }
+    }
+    config->uuid = value;
+    return value[36] ? error_set(error, -EINVAL, "-uuid: '%s' is not a UUID", value) : 0;
+}
+
+static int parse_pidfile(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->pid_file = value;
+    return 0;
+}
+
+static int parse_result(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->result_file = value;
+    return 0;
+}
+
+static int parse_d(struct vm_config *config, const char *value, struct error *error)
+{
+    if (!strcmp(value, "help") || !strcmp(value, "?")) {
+        for (const struct log_item *item = log_items; item->name; item++) {
+            printf("%-14s %s\n", item->name, item->help);
+        }
+        return PARSE_DONE;
+    }
+    return error_prefix(error, log_parse_mask(value, &config->log_mask, error), "-d");
+}
+
+static int parse_D(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->log_file = value;
+    return 0;
+}
+
+/* ---- the table ---- */
+
+static int parse_help(struct vm_config *config, const char *value, struct error *error);
+
+static int parse_version(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    (void)value;
+    (void)error;
+    printf("Hypatia emulator version %s\n", HYPATIA_VERSION);
+    return PARSE_DONE;
+}
+
+static const struct option options[] = {
+    {"h", NULL, "show this help", parse_help},
+    {"help", NULL, NULL, parse_help},
+    {"version", NULL, "show the version", parse_version},
+    {"m", "SIZE", "guest memory, MiB by default; K, M, G suffixes (default 128)", parse_m},
+    {"smp", "N", "number of processors (1)", parse_smp},
+    {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
+    {"machine", "pc[,multiboot=1|2]", "machine type", parse_machine},
+    {"M", "pc", NULL, parse_machine},
+    {"accel", "interp", "engine", parse_accel},
+    {"enable-kvm", NULL, NULL, parse_enable_kvm},
+    {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel", parse_kernel},
+    {"initrd", "FILE", "initial ram disk, or multiboot modules: \"FILE ARGS,FILE ARGS\"", parse_initrd},
+    {"append", "TEXT", "kernel command line", parse_append},
+    {"bios", "FILE", "firmware image instead of SeaBIOS; 'builtin' is our own boot ROM", parse_bios},
+    {"L", "DIR", "look for firmware here first", parse_L},
+    {"boot", "[order=]acdn[,once=..]", "boot order", parse_boot},
+    {"fw_cfg", "name=N,file=F|string=S", "add a firmware configuration item", parse_fw_cfg},
+    {"hda", "FILE", NULL, parse_no_disk},
+    {"hdb", "FILE", NULL, parse_no_disk},
+    {"hdc", "FILE", NULL, parse_no_disk},
+    {"hdd", "FILE", NULL, parse_no_disk},
+    {"fda", "FILE", NULL, parse_no_disk},
+    {"fdb", "FILE", NULL, parse_no_disk},
+    {"cdrom", "FILE", NULL, parse_no_disk},
+    {"drive", "OPTIONS", NULL, parse_no_disk},
+    {"snapshot", NULL, NULL, parse_snapshot},
+    {"nographic", NULL, "no window; serial port and monitor on this terminal, Ctrl-a h for help", parse_nographic},
+    {"display", "none|text", "where the screen goes", parse_display},
+    {"vga", "std|none", "display adapter", parse_vga},
+    {"serial", "DEV", "serial port, up to two: stdio, mon:stdio, file:F, pty, tcp:.., unix:.., null, none", parse_serial},
+    {"monitor", "DEV", "monitor", parse_monitor},
+    {"debugcon", "DEV", "debug console on port 0xe9", parse_debugcon},
+    {"firmware-log", "DEV", "SeaBIOS messages from port 0x402", parse_firmware_log},
+    {"device", "NAME[,k=v]", "add a device; '?' lists them", parse_device},
+    {"nic", "none", "network adapter", parse_no_network},
+    {"net", "none", NULL, parse_no_network},
+    {"netdev", "OPTIONS", NULL, parse_no_network},
+    {"icount", "[shift=]N[,sleep=on|off]", "deterministic time: an instruction takes 2^N ns", parse_icount},
+    {"seed", "N", "seed of everything random", parse_seed},
+    {"rtc", "base=utc|localtime|DATE", "start of the real-time clock", parse_rtc},
+    {"limit", "insns=N,time=S", "end with code 8 after so many instructions or seconds", parse_limit},
+    {"S", NULL, "start paused", parse_S},
+    {"no-reboot", NULL, "end instead of rebooting", parse_no_reboot},
+    {"no-shutdown", NULL, "stay, paused, after the guest's power-off", parse_no_shutdown},
+    {"daemonize", NULL, "go to the background once the VM is set up", parse_daemonize},
+    {"name", "TEXT", "name of the VM", parse_name},
+    {"uuid", "UUID", "system UUID", parse_uuid},
+    {"pidfile", "FILE", "write the process id", parse_pidfile},
+    {"result", "FILE", "write one JSON line about how the run ended", parse_result},
+    {"d", "ITEMS", "log: int,cpu_reset,guest_errors,..; 'help' lists them", parse_d},
+    {"D", "FILE", "log to a file instead of stderr", parse_D},
+};
+
+static int parse_help(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    (void)value;
+    (void)error;
+    printf("usage: hypatia [options]\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        char left[64];
+
+        if (options[i].help) {
+            snprintf(left, sizeof(left), "-%s %s", options[i].name, options[i].argument ? options[i].argument : "");
+            printf("%-32s %s\n", left, options[i].help);
+        }
+    }
+    printf("\nWithout -kernel the embedded teaching kernel boots.\n"
+           "Exit codes: 0 guest shut down, 1 bad usage, 2 internal error, 4 triple fault, 8 limit reached,\n"
+           "odd codes from isa-debug-exit.\n");
+    return PARSE_DONE;
+}
+
+static const struct option *option_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        if (!strcmp(options[i].name, name)) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+void config_init(struct vm_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    config->name = "hypatia";
+    config->ram_size = 128 * MIB;
+    config->cpu_model = cpu_model_find(NULL);
+    config->cpu_features = config->cpu_model->features;
+    config->vga = true;
+    config->display = DISPLAY_TEXT;
+    config->icount_shift = 3;
+    config->icount_sleep = true;
+}
+
+/* What only makes sense together. */
+static int config_check(const struct vm_config *config, struct error *error)
+{
+    if (!config->kernel && (config->initrd || config->append)) {
+        return error_set(error, -EINVAL, "%s needs -kernel", config->initrd ? "-initrd" : "-append");
+    }
+    if (config->daemonize && (config->nographic || config->display == DISPLAY_TEXT)) {
+        return error_set(error, -EINVAL, "-daemonize needs -display none");
+    }
+    return 0;
+}
+
+int config_parse(struct vm_config *config, int argc, char **argv, enum config_action *action,
+                 struct error *error)
+{
+    *action = CONFIG_RUN;
+    for (int i = 1; i < argc; i++) {
+        const char *text = argv[i];
+        const struct option *option;
+        int result;
+
+        if (text[0] != '-' || text[1] == '\0') {
+            return error_set(error, -EINVAL, "'%s' is not an option (a disk? the machine has no disk controller yet)", text);
+        }
+        option = option_find(text[1] == '-' ? text + 2 : text + 1);
+        if (!option) {
+            return error_set(error, -EINVAL, "unknown option '%s' (-help lists them)", text);
+        }
+        if (option->argument && i + 1 == argc) {
+            return error_set(error, -EINVAL, "-%s needs a value: %s", option->name, option->argument);
+        }
+        result = option->parse(config, option->argument ? argv[++i] : NULL, error);
+        if (result == PARSE_DONE) {
+            *action = CONFIG_DONE;
+            return 0;
+        }
+        if (result < 0) {
+            return result;
+        }
+    }
+    return config_check(config, error);
+}

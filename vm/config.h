@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What a VM is made of, as the command line (and later the configuration file) says it.
+ *
+ * A plain value: strings are borrowed from argv or the file's text and outlive the VM. Parsing checks everything
+ * that can be checked without opening anything, so that a bad value costs one line and no side effect.
+ */
+#ifndef VM_CONFIG_H
+#define VM_CONFIG_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/types.h"
+#include "cpu/cpuid.h"
+
+enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
+
+enum config_display { DISPLAY_NONE, DISPLAY_TEXT };
+enum config_rtc { RTC_UTC, RTC_LOCALTIME, RTC_DATE };
+
+struct config_fw_cfg {
+    const char *name;
+    const char *file;   /* or NULL */
+    const char *string; /* or NULL */
+};
+
+struct vm_config {
+    const char *name;
+    const char *uuid;
+    uint64_t ram_size; /* bytes */
+    const struct cpu_model *cpu_model;
+    uint64_t cpu_features;
+
+    const char *kernel, *initrd, *append;
+    unsigned multiboot; /* 0: whichever the kernel has, else 1 or 2 */
+    const char *bios;   /* NULL: SeaBIOS; "builtin": our boot ROM */
+    const char *dirs[CONFIG_MAX_DIRS];
+    unsigned dir_count;
+    char boot_order[8], boot_once[8];
+    struct config_fw_cfg fw_cfg[CONFIG_MAX_FW_CFG];
+    unsigned fw_cfg_count;
+
+    bool nographic;
+    enum config_display display;
+    bool vga;
+    const char *serial[CONFIG_MAX_SERIAL]; /* NULL: the default */
+    unsigned serial_count;
+    const char *monitor;  /* NULL: the default */
+    const char *debugcon; /* NULL: none */
+    const char *firmware_log; /* port 0x402; NULL: none */
+
+    bool exit_device;
+    uint16_t exit_iobase;
+    uint8_t exit_iosize;
+
+    bool icount;
+    unsigned icount_shift; /* 2^shift ns an instruction */
+    bool icount_sleep;     /* idle time passes in real time */
+    uint64_t seed;
+    enum config_rtc rtc;
+    int64_t rtc_date; /* seconds since 1970, for RTC_DATE */
+
+    bool start_paused, no_reboot, no_shutdown, daemonize;
+    uint64_t limit_insns;  /* 0: none */
+    uint64_t limit_ns;     /* host time, 0: none */
+    uint32_t log_mask;
+    const char *log_file, *result_file, *pid_file;
+};
+
+/* Defaults of `hypatia` without any option. */
+void config_init(struct vm_config *config);
+
+enum config_action {
+    CONFIG_RUN,  /* go on */
+    CONFIG_DONE, /* -help, -version, a list: printed, exit 0 */
+};
+
+/* Parse argv[1..]. Negative errno with one line of text for a bad option. */
+int config_parse(struct vm_config *config, int argc, char **argv, enum config_action *action,
+                 struct error *error);
+
+#endif

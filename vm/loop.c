@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The event loop: ppoll over a short list of sources. See vm/loop.h.
+ *
+ * A VM has a handful of descriptors, so the array is rebuilt at every poll: simpler than epoll and as quick.
+ */
+#include "vm/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static void loop_drain_wake(void *opaque, short revents)
+{
+    struct loop *loop = opaque;
+    uint64_t count;
+    ssize_t n = read(loop->wake_fd, &count, sizeof(count));
+
+    (void)revents;
+    (void)n; /* EAGAIN: somebody else's wake was drained already */
+}
+
+int loop_init(struct loop *loop, struct error *error)
+{
+    memset(loop, 0, sizeof(*loop));
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        return error_set(error, -errno, "cannot create an eventfd: %s", strerror(errno));
+    }
+    loop->wake_source = (struct loop_source){
+        .fd = loop->wake_fd, .events = POLLIN, .ready = loop_drain_wake, .opaque = loop};
+    loop_add(loop, &loop->wake_source);
+    return 0;
+}
+
+void loop_fini(struct loop *loop)
+{
+    if (loop->wake_fd > 0) {
+        close(loop->wake_fd);
+    }
+    free(loop->pollfds);
+    memset(loop, 0, sizeof(*loop));
+}
+
+void loop_add(struct loop *loop, struct loop_source *source)
+{
+    source->next = loop->sources;
+    loop->sources = source;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+    for (struct loop_source **link = &loop->sources; *link; link = &(*link)->next) {
+        if (*link == source) {
+            *link = source->next;
+            return;
+        }
+    }
+}
+
+/* Fill in the pollfd array; returns the number of entries, 0 when memory ran out. */
+static size_t loop_collect(struct loop *loop)
+{
+    size_t count = 0;
+
+    for (struct loop_source *source = loop->sources; source; source = source->next) {
+        if (count == loop->capacity) {
+            size_t capacity = loop->capacity ? loop->capacity * 2 : 8;
+            struct pollfd *grown = realloc(loop->pollfds, capacity * sizeof(*grown));
+
+            if (!grown) {
+                return count;
+            }
+            loop->pollfds = grown;
+            loop->capacity = capacity;
+        }
+        if (source->events) {
+            loop->pollfds[count++] = (struct pollfd){.fd = source->fd, .events = source->events};
+        }
+    }
+    return count;
+}
+
+/* The source that watches fd now; a callback may have removed the one that was polled. */
+static struct loop_source *loop_find(struct loop *loop, int fd)
+{
+    for (struct loop_source *source = loop->sources; source; source = source->next) {
+        if (source->fd == fd && source->events) {
+            return source;
+        }
+    }
+    return NULL;
+}
+
+unsigned loop_poll(struct loop *loop, uint64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / NS_PER_SEC),
+                               .tv_nsec = (long)(timeout_ns % NS_PER_SEC)};
+    size_t count = loop_collect(loop);
+    int ready = ppoll(loop->pollfds, count, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    unsigned run = 0;
+
+    if (ready <= 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct pollfd polled = loop->pollfds[i];
+        struct loop_source *source = polled.revents ? loop_find(loop, polled.fd) : NULL;
+
+        if (source) {
+            source->ready(source->opaque, polled.revents);
+            run++;
+        }
+    }
+    return run;
+}
+
+void loop_wake(struct loop *loop)
+{
+    uint64_t one = 1;
+    ssize_t n = write(loop->wake_fd, &one, sizeof(one));
+
+    (void)n; /* EAGAIN: a wake is pending already */
+}
