@@ -18,8 +18,9 @@
 #include "mmu/addr_space.h"
 #include "mmu/ram.h"
 
-#define FAKE_BOARD_LINES 64
+#define FAKE_BOARD_LINES    64
 #define FAKE_BOARD_RAM_SIZE (4 * MIB)
+#define FAKE_BOARD_SPARE_SIZE (64 * MIB) /* backing for devices that allocate memory, such as VRAM */
 
 /* What a line did since the board was made (or since the test cleared it). */
 struct fake_line {

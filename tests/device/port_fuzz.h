@@ -28,6 +28,9 @@ struct fuzz_target {
     /* A host-side input (key, received byte, device line) chosen by `random`; NULL if none. Finds its device
      * with board_find_device(). */
     void (*poke)(struct fake_board *fb, uint64_t random);
+    /* Bring the inputs that `poke` drives back to their level at creation: a reset does not change what
+     * others drive. NULL if `poke` leaves none changed. */
+    void (*quiet)(struct fake_board *fb);
     struct fuzz_window windows[12];
     unsigned window_count;
     uint64_t max_step_ns; /* longest single clock step; 0: 20 ms */
