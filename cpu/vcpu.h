@@ -299,6 +299,12 @@ void vcpu_sync_segment(struct vcpu *cpu, enum sreg which);
 void vcpu_sync_paging(struct vcpu *cpu);  /* after CR0, CR3, CR4, EFER, PDPTEs or A20 changed; does not flush */
 void vcpu_sync_debug(struct vcpu *cpu);   /* after DR7 or TF changed */
 
+void vcpu_sync_attention(struct vcpu *cpu); /* after IF, TF, RF, a pin, NMI blocking or pending_dr6 changed */
+
+/* Open an interrupt shadow over the next instruction (STI, MOV SS, POP SS), or close it (SHADOW_NONE: the
+ * dispatch loop, once the boundary it guards is passed). */
+void vcpu_set_shadow(struct vcpu *cpu, enum interrupt_shadow shadow);
+
 extern const struct snap_desc vcpu_snap;
 
 /* Pins. */
