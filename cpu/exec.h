@@ -19,7 +19,6 @@
     bool exec_##handler##_16(struct vcpu *cpu, const struct insn *insn);                                           \
     bool exec_##handler##_32(struct vcpu *cpu, const struct insn *insn);
 #include "cpu/opcodes.def"
-#include "cpu/opcodes_fpu.def"
 #undef OP1
 #undef OP2
 
