@@ -40,6 +40,8 @@ enum opcode_flag {
     OPF_MEM_WRITE = 1u << 10, /* a memory operand is written */
     OPF_MEM_READ = 1u << 11,  /* a memory operand is read */
     OPF_BYTE = 1u << 12,      /* operand size 8 */
+    OPF_SIMD_FP = 1u << 13,   /* SSE arithmetic: reads MXCSR, sets its flags, may raise #XM */
+    OPF_UNALIGNED = 1u << 14, /* a 16-byte memory operand may lie at any address */
 };
 
 /* Operand letters. SDM: Volume 2D, "Key to Abbreviations"; the decoder and the tracer share them. */

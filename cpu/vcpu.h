@@ -200,6 +200,7 @@ struct shutdown_report {
 
 struct vcpu;
 struct icache;
+struct hostfpu;
 struct cpu_model;
 
 /* Hooks that vm/ fills in. Every one may be NULL (unit tests); then the default in brackets holds. */
@@ -274,6 +275,7 @@ struct vcpu {
     uint64_t tsc_hz;
     struct tlb *tlb;        /* owned */
     struct icache *icache;  /* owned: decoded instructions */
+    struct hostfpu *hostfpu; /* owned: stubs that run x87, MMX and SSE instructions on the host */
     void *debug;            /* owned by vm/: host-side breakpoints, or NULL */
     void *engine;           /* owned by the translator */
     struct ram_protect_listener protect_listener;
