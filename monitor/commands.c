@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The monitor's commands: one table of names, arguments, help and functions.
+ *
+ * `info NAME` works for every device of the board: its snapshot table prints it.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cpu/insn.h"
+#include "monitor/monitor.h"
+
+enum { MAX_WORDS = 8, DUMP_MAX = 65536 };
+
+/* One command line, split: word[0] is the name, without its /format. */
+struct command_line {
+    char text[512];
+    char *word[MAX_WORDS];
+    unsigned count;
+    const char *format; /* behind the slash, "" when there is none */
+};
+
+struct command {
+    const char *name, *alias;
+    const char *arguments, *help;
+    unsigned min_words; /* arguments needed */
+    void (*run)(struct vm *vm, const struct command_line *line, FILE *out);
+};
+
+static bool parse_number(const char *text, uint64_t *value, FILE *out)
+{
+    char *end;
+
+    errno = 0;
+    *value = strtoull(text, &end, 0);
+    if (errno || end == text || *end) {
+        fprintf(out, "'%s' is not a number\n", text);
+        return false;
+    }
+    return true;
+}
+
+/* ---- life cycle ---- */
+
+static void run_stop(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vm_pause(vm);
+}
+
+static void run_cont(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vm_resume(vm);
+}
+
+static void run_system_reset(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vm_request_reset(vm);
+}
+
+static void run_system_powerdown(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vm_power_button(vm);
+}
+
+static void run_quit(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vm_request_quit(vm);
+}
+
+static void run_nmi(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    (void)out;
+    vcpu_set_nmi(vm->cpu);
+}
+
+/* ---- memory and ports ---- */
+
+/* "/8xw": count, format letter (x d u o c i), size letter (b h w g). */
+struct dump_format {
+    unsigned count, size;
+    char letter;
+};
+
+static bool parse_format(const char *text, struct dump_format *format, FILE *out)
+{
+    *format = (struct dump_format){.count = 1, .size = 4, .letter = 'x'};
+    if (isdigit((unsigned char)*text)) {
+        char *end;
+
+        format->count = (unsigned)MIN(strtoul(text, &end, 10), (unsigned long)DUMP_MAX);
+        text = end;
+    }
+    for (; *text; text++) {
+        static const char sizes[] = "bhwg";
+        const char *size = strchr(sizes, *text);
+
+        if (size) {
+            format->size = 1u << (size - sizes);
+        } else if (strchr("xduoci", *text)) {
+            format->letter = *text;
+        } else {
+            fprintf(out, "unknown format letter '%c' (x d u o c i, sizes b h w g)\n", *text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void print_value(FILE *out, const struct dump_format *format, uint64_t value)
+{
+    int width = (int)format->size * 2;
+
+    switch (format->letter) {
+    case 'd':
+        fprintf(out, " %lld", (long long)((int64_t)(value << (64 - 8 * format->size)) >> (64 - 8 * format->size)));
+        break;
+    case 'u':
+        fprintf(out, " %llu", (unsigned long long)value);
+        break;
+    case 'o':
+        fprintf(out, " 0%llo", (unsigned long long)value);
+        break;
+    case 'c':
+        fprintf(out, " '%c'", isprint((int)(value & 0xff)) ? (int)(value & 0xff) : '.');
+        break;
+    default:
+        fprintf(out, " 0x%0*llx", width, (unsigned long long)value);
+        break;
+    }
+}
+
+/* Read guest memory without side effects; linear addresses through the current page tables. */
+static bool peek(struct vm *vm, bool physical, uint64_t address, void *bytes, unsigned size)
+{
+    uint8_t *to = bytes;
+
+    for (unsigned i = 0; i < size; i++) {
+        struct pagewalk walk = {.gpa = address + i};
+
+        if (!physical && !pagewalk(&vm->cpu->paging, (uint32_t)(address + i), PAGEWALK_READ, &walk)) {
+            return false;
+        }
+        if (!addr_space_peek(pc_memory(vm->pc), walk.gpa, &to[i], 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void dump_instructions(struct vm *vm, bool physical, uint64_t address, unsigned count, FILE *out)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t bytes[15];
+        unsigned available = 0;
+        struct insn insn;
+        char text[80];
+
+        while (available < sizeof(bytes) && peek(vm, physical, address + available, &bytes[available], 1)) {
+            available++;
+        }
+        if (insn_decode(bytes, available, vm->cpu->code32, vm->cpu->features, &insn) == DECODE_MORE) {
+            fprintf(out, "0x%08llx: not readable\n", (unsigned long long)address);
+            return;
+        }
+        insn_format(&insn, address, text, sizeof(text));
+        fprintf(out, "0x%08llx: %s\n", (unsigned long long)address, text);
+        address += insn.length;
+    }
+}
+
+static void dump(struct vm *vm, const struct command_line *line, bool physical, FILE *out)
+{
+    struct dump_format format;
+    uint64_t address;
+    unsigned per_line;
+
+    if (!parse_format(line->format, &format, out) || !parse_number(line->word[1], &address, out)) {
+        return;
+    }
+    if (format.letter == 'i') {
+        dump_instructions(vm, physical, address, format.count, out);
+        return;
+    }
+    per_line = 16 / format.size;
+    for (unsigned i = 0; i < format.count; i++, address += format.size) {
+        uint64_t value = 0;
+
+        if (i % per_line == 0) {
+            fprintf(out, "%s%08llx:", i ? "\n" : "", (unsigned long long)address);
+        }
+        if (!peek(vm, physical, address, &value, format.size)) {
+            fprintf(out, " not readable");
+            break;
+        }
+        print_value(out, &format, value);
+    }
+    fputc('\n', out);
+}
+
+static void run_x(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    dump(vm, line, false, out);
+}
+
+static void run_xp(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    dump(vm, line, true, out);
+}
+
+static void run_i(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct dump_format format;
+    uint64_t port;
+
+    if (parse_format(line->format, &format, out) && parse_number(line->word[1], &port, out)) {
+        fprintf(out, "portb[0x%04x] =", (unsigned)(port & 0xffff));
+        format.size = MIN(format.size, 4u);
+        print_value(out, &format, addr_space_read(pc_ports(vm->pc), port & 0xffff, format.size));
+        fputc('\n', out);
+    }
+}
+
+static void run_o(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct dump_format format;
+    uint64_t port, value;
+
+    if (parse_format(line->format, &format, out) && parse_number(line->word[1], &port, out) &&
+        parse_number(line->word[2], &value, out)) {
+        addr_space_write(pc_ports(vm->pc), port & 0xffff, value, MIN(format.size, 4u));
+    }
+}
+
+static void run_gva2gpa(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct pagewalk walk;
+    uint64_t address;
+
+    if (!parse_number(line->word[1], &address, out)) {
+        return;
+    }
+    if (pagewalk(&vm->cpu->paging, address, PAGEWALK_READ, &walk)) {
+        fprintf(out, "gpa: 0x%llx\n", (unsigned long long)walk.gpa);
+    } else {
+        fprintf(out, "not mapped (error code %04x)\n", walk.error_code);
+    }
+}
+
+static void save(struct vm *vm, const struct command_line *line, bool physical, FILE *out)
+{
+    uint64_t address, size;
+    FILE *file;
+
+    if (!parse_number(line->word[1], &address, out) || !parse_number(line->word[2], &size, out)) {
+        return;
+    }
+    file = fopen(line->word[3], "wb");
+    if (!file) {
+        fprintf(out, "cannot write '%s': %s\n", line->word[3], strerror(errno));
+        return;
+    }
+    for (uint64_t done = 0; done < size; done++) {
+        uint8_t byte;
+
+        if (!peek(vm, physical, address + done, &byte, 1)) {
+            fprintf(out, "stopped at 0x%llx: not readable\n", (unsigned long long)(address + done));
+            break;
+        }
+        fputc(byte, file);
+    }
+    if (fclose(file) != 0) {
+        fprintf(out, "cannot write '%s': %s\n", line->word[3], strerror(errno));
+    }
+}
+
+static void run_memsave(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    save(vm, line, false, out);
+}
+
+static void run_pmemsave(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    save(vm, line, true, out);
+}
+
+static void run_log(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct error error;
+
+    if (!strcmp(line->word[1], "none")) {
+        vm->log.mask = 0;
+    } else if (log_parse_mask(line->word[1], &vm->log.mask, &error) < 0) {
+        fprintf(out, "%s\n", error.text);
+    }
+}
+
+/* ---- info ---- */
+
+static void info_status(struct vm *vm, FILE *out)
+{
+    fprintf(out, "VM status: %s\n", vm_state_name(vm->state));
+}
+
+static void info_registers(struct vm *vm, FILE *out)
+{
+    vcpu_print(out, vm->cpu);
+}
+
+static void print_space(const struct addr_space *space, FILE *out)
+{
+    fprintf(out, "%s:\n", space->name);
+    for (size_t i = 0; i < space->flat_count; i++) {
+        const struct flat_range *range = &space->flat[i];
+
+        if (!range->read && !range->write) {
+            continue;
+        }
+        fprintf(out, "  %016llx-%016llx  read %-16s write %s\n", (unsigned long long)range->first,
+                (unsigned long long)range->last, range->read ? range->read->name : "-",
+                range->write ? range->write->name : "-");
+    }
+}
+
+static void info_mtree(struct vm *vm, FILE *out)
+{
+    print_space(pc_memory(vm->pc), out);
+    print_space(pc_ports(vm->pc), out);
+}
+
+static void info_qtree(struct vm *vm, FILE *out)
+{
+    for (struct device *device = pc_board(vm->pc)->devices; device; device = device->next) {
+        fprintf(out, "%-12s %s\n", device->id, device->ops->name);
+    }
+}
+
+static const struct {
+    const char *name, *help;
+    void (*run)(struct vm *vm, FILE *out);
+} infos[] = {
+    {"status", "is the VM running?", info_status},
+    {"registers", "processor registers", info_registers},
+    {"mtree", "what lies at each address and port", info_mtree},
+    {"qtree", "the devices", info_qtree},
+};
+
+static void run_info(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    const char *name = line->count > 1 ? line->word[1] : "";
+    struct device *device = board_find_device(pc_board(vm->pc), name);
+
+    for (size_t i = 0; i < ARRAY_LEN(infos); i++) {
+        if (!strcmp(infos[i].name, name)) {
+            infos[i].run(vm, out);
+            return;
+        }
+    }
+    if (device && device->ops->snap) {
+        snap_print(out, device->ops->snap, device);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(infos); i++) {
+        fprintf(out, "info %-12s %s\n", infos[i].name, infos[i].help);
+    }
+    fprintf(out, "info DEVICE       a device's state; info qtree names them\n");
+}
+
+/* ---- the table ---- */
+
+static void run_help(struct vm *vm, const struct command_line *line, FILE *out);
+
+static const struct command commands[] = {
+    {"help", "?", "[COMMAND]", "show this list", 0, run_help},
+    {"info", NULL, "NAME", "show state; without a name, what there is", 0, run_info},
+    {"stop", NULL, "", "pause the VM", 0, run_stop},
+    {"cont", "c", "", "let it run", 0, run_cont},
+    {"system_reset", NULL, "", "reset the machine", 0, run_system_reset},
+    {"system_powerdown", NULL, "", "press the power button", 0, run_system_powerdown},
+    {"quit", "q", "", "end the VM", 0, run_quit},
+    {"nmi", NULL, "", "raise a non-maskable interrupt", 0, run_nmi},
+    {"x", NULL, "/FMT ADDR", "dump memory at a linear address (x d u o c i, b h w g)", 1, run_x},
+    {"xp", NULL, "/FMT ADDR", "dump memory at a physical address", 1, run_xp},
+    {"i", NULL, "/FMT PORT", "read an I/O port", 1, run_i},
+    {"o", NULL, "/FMT PORT VALUE", "write an I/O port", 2, run_o},
+    {"gva2gpa", NULL, "ADDR", "translate a linear address", 1, run_gva2gpa},
+    {"memsave", NULL, "ADDR SIZE FILE", "save memory by linear address", 3, run_memsave},
+    {"pmemsave", NULL, "ADDR SIZE FILE", "save memory by physical address", 3, run_pmemsave},
+    {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
+};
+
+static void run_help(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    (void)vm;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        char left[64];
+
+        if (line->count > 1 && strcmp(line->word[1], commands[i].name) != 0) {
+            continue;
+        }
+        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "%-28s %s\n", left, commands[i].help);
+    }
+}
+
+static void split(struct command_line *line, const char *text)
+{
+    char *save = NULL;
+    char *slash;
+
+    snprintf(line->text, sizeof(line->text), "%s", text);
+    line->count = 0;
+    line->format = "";
+    for (char *word = strtok_r(line->text, " \t", &save); word && line->count < MAX_WORDS;
+         word = strtok_r(NULL, " \t", &save)) {
+        line->word[line->count++] = word;
+    }
+    slash = line->count ? strchr(line->word[0], '/') : NULL;
+    if (slash) {
+        *slash = '\0';
+        line->format = slash + 1;
+    }
+}
+
+void monitor_execute(struct vm *vm, const char *text, FILE *out)
+{
+    struct command_line line;
+
+    split(&line, text);
+    if (line.count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *command = &commands[i];
+
+        if (strcmp(line.word[0], command->name) != 0 &&
+            (!command->alias || strcmp(line.word[0], command->alias) != 0)) {
+            continue;
+        }
+        if (line.count - 1 < command->min_words) {
+            fprintf(out, "usage: %s %s\n", command->name, command->arguments);
+        } else {
+            command->run(vm, &line, out);
+        }
+        return;
+    }
+    fprintf(out, "unknown command '%s' (help lists them)\n", line.word[0]);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * From a configuration to the images and tables a machine boots with: firmware, kernel, fw_cfg, CMOS.
+ */
+#ifndef VM_MACHINE_H
+#define VM_MACHINE_H
+
+#include "devices/pc.h"
+#include "vm/config.h"
+
+/* Files read into memory; all owned. */
+struct machine_images {
+    uint8_t *bios, *vga_rom;
+    size_t bios_size, vga_rom_size;
+    bool builtin; /* the firmware is our own boot ROM */
+};
+
+/* Read the firmware. Negative errno with the text; free the images either way. */
+int machine_load_images(struct machine_images *images, const struct vm_config *config, struct error *error);
+void machine_free_images(struct machine_images *images);
+
+/* Load the kernel, and fill in fw_cfg and CMOS. */
+int machine_configure(struct pc *pc, const struct vm_config *config, const struct machine_images *images,
+                      struct error *error);
+
+/* What the real-time clock shows when the VM starts, seconds since 1970. */
+int64_t machine_rtc_start(const struct vm_config *config);
+
+#endif

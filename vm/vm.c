@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One guest's life: building the machine, running it in slices, serving requests. See vm/vm.h.
+ *
+ * A slice runs until the soonest timer (under -icount exactly then, to the instruction), a kick, or a bound that
+ * keeps the event loop served. A timer armed in mid-slice for an earlier time shortens the slice, so under
+ * -icount what the guest sees does not depend on where slices happen to end.
+ */
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cpu/interp.h"
+#include "vm/firmware.h"
+#include "vm/machine.h"
+
+enum {
+    SLICE_INSNS = 8000,        /* bound of a slice under real time: well below a millisecond */
+    SLICE_INSNS_ICOUNT = 1000000,
+};
+#define POLL_INTERVAL_NS 1000000u
+
+static uint64_t host_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* ---- requests from devices ---- */
+
+static void vm_stop(struct vm *vm, enum vm_outcome outcome, const char *reason)
+{
+    if (vm->state == VM_STOPPED) {
+        return;
+    }
+    vm->state = VM_STOPPED;
+    vm->outcome = outcome;
+    snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+    clock_stop(&vm->clock);
+    vcpu_kick(vm->cpu);
+}
+
+static void hook_set_intr(void *opaque, bool level)
+{
+    vcpu_set_intr(((struct vm *)opaque)->cpu, level);
+}
+
+static void hook_set_nmi(void *opaque)
+{
+    vcpu_set_nmi(((struct vm *)opaque)->cpu);
+}
+
+static void hook_set_a20(void *opaque, bool enabled)
+{
+    vcpu_set_a20(((struct vm *)opaque)->cpu, enabled);
+}
+
+static void hook_clear_ferr(void *opaque)
+{
+    vcpu_clear_ferr(((struct vm *)opaque)->cpu);
+}
+
+static void hook_request_reset(void *opaque)
+{
+    vm_request_reset(opaque);
+}
+
+static void hook_power_off(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    vm->power_off_requested = true;
+    vcpu_kick(vm->cpu);
+}
+
+static void hook_debug_exit(void *opaque, uint8_t code)
+{
+    struct vm *vm = opaque;
+
+    vm->debug_exit_code = code;
+    vm_stop(vm, VM_OUTCOME_DEBUG_EXIT, "the guest wrote to isa-debug-exit");
+}
+
+void vm_request_reset(struct vm *vm)
+{
+    vm->reset_requested = true;
+    vcpu_kick(vm->cpu);
+}
+
+void vm_request_quit(struct vm *vm)
+{
+    vm->quit_requested = true;
+    vcpu_kick(vm->cpu);
+    loop_wake(&vm->loop);
+}
+
+void vm_power_button(struct vm *vm)
+{
+    pc_power_button(vm->pc);
+}
+
+static void vm_mux_quit(void *opaque)
+{
+    vm_request_quit(opaque);
+}
+
+/* A timer became the soonest: end the slice when it is due. */
+static void vm_deadline_moved(void *opaque, uint64_t deadline)
+{
+    struct vm *vm = opaque;
+    uint64_t now = clock_now(&vm->clock);
+    uint64_t insns = 1;
+
+    if (deadline > now && vm->clock.policy == CLOCK_ICOUNT) {
+        insns = ((deadline - now) >> vm->clock.icount_shift) + 1;
+    } else if (deadline > now) {
+        return; /* real time: slices are short */
+    }
+    vm->cpu->budget_end = MIN(vm->cpu->budget_end, vm->cpu->insn_count + insns);
+}
+
+/* ---- building ---- */
+
+/* The serial ports, monitor and debug consoles by the command line and its defaults. */
+static int vm_open_chardevs(struct vm *vm, struct error *error)
+{
+    struct vm_config *config = &vm->config;
+    const char *first = config->serial_count > 0 ? config->serial[0] : config->nographic ? "mon:stdio" : "null";
+    const char *monitor = config->monitor ? config->monitor : "none";
+    int result;
+
+    for (unsigned i = 0; i < CONFIG_MAX_SERIAL; i++) {
+        const char *spec = i == 0 ? first : i < config->serial_count ? config->serial[i] : "none";
+        char label[16];
+
+        snprintf(label, sizeof(label), "serial%u", i);
+        result = chardev_open(&vm->serial_owned[i], label, spec, &vm->loop, error);
+        if (result < 0) {
+            return result;
+        }
+        vm->serial[i] = vm->serial_owned[i];
+        if (!strcmp(spec, "mon:stdio") && !vm->mux) {
+            vm->mux = chardev_mux_create(vm->serial_owned[i], vm_mux_quit, vm);
+            vm->serial_owned[i] = NULL; /* the mux has it */
+            if (!vm->mux) {
+                return error_set(error, -ENOMEM, "out of memory");
+            }
+            vm->serial[i] = chardev_mux_port(vm->mux, MUX_SERIAL);
+            vm->monitor_chardev = chardev_mux_port(vm->mux, MUX_MONITOR);
+        }
+    }
+    result = chardev_open(&vm->monitor_owned, "monitor", monitor, &vm->loop, error);
+    if (result == 0 && config->debugcon) {
+        result = chardev_open(&vm->debugcon, "debugcon", config->debugcon, &vm->loop, error);
+    }
+    if (result == 0 && config->firmware_log) {
+        result = chardev_open(&vm->firmware_log, "firmware log", config->firmware_log, &vm->loop, error);
+    }
+    if (vm->monitor_owned) {
+        vm->monitor_chardev = vm->monitor_owned;
+    }
+    return result;
+}
+
+static int vm_create_log(struct vm *vm, struct error *error)
+{
+    log_init(&vm->log);
+    vm->log.mask = vm->config.log_mask;
+    return vm->config.log_file ? log_open(&vm->log, vm->config.log_file, error) : 0;
+}
+
+static int vm_create_cpu(struct vm *vm, struct error *error)
+{
+    struct vcpu_wiring wiring = {
+        .mem = pc_memory(vm->pc),
+        .io = pc_ports(vm->pc),
+        .clock = &vm->clock,
+        .log = &vm->log,
+        .board = vm->pc,
+        .interrupt_acknowledge = pc_interrupt_acknowledge,
+        .apic_base_changed = pc_apic_base_changed,
+        .ferr = pc_set_ferr,
+    };
+
+    vm->cpu = vcpu_create(vm->config.cpu_model, vm->config.cpu_features, &wiring, error);
+    return vm->cpu ? 0 : -ENOMEM;
+}
+
+static int vm_build(struct vm *vm, struct error *error)
+{
+    struct pc_config pc_config = {
+        .ram_size = vm->config.ram_size,
+        .vga = vm->config.vga,
+        .rtc_start = machine_rtc_start(&vm->config),
+        .exit_device = vm->config.exit_device,
+        .exit_iobase = vm->config.exit_iobase,
+        .exit_iosize = vm->config.exit_iosize,
+        .opaque = vm,
+        .set_intr = hook_set_intr,
+        .set_nmi = hook_set_nmi,
+        .set_a20 = hook_set_a20,
+        .clear_ferr = hook_clear_ferr,
+        .request_reset = hook_request_reset,
+        .power_off = hook_power_off,
+        .debug_exit = hook_debug_exit,
+    };
+    struct machine_images images = {0};
+    int result = vm_create_log(vm, error);
+
+    if (result == 0) {
+        result = loop_init(&vm->loop, error);
+    }
+    if (result == 0) {
+        result = machine_load_images(&images, &vm->config, error);
+    }
+    if (result == 0) {
+        result = vm_open_chardevs(vm, error);
+    }
+    if (result < 0) {
+        goto out;
+    }
+    clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REALTIME);
+    result = ram_init(&vm->ram, pc_memory_size(vm->config.ram_size, images.bios_size), error);
+    if (result < 0) {
+        goto out;
+    }
+    pc_config.bios = images.bios;
+    pc_config.bios_size = images.bios_size;
+    pc_config.vga_rom = images.vga_rom;
+    pc_config.vga_rom_size = images.vga_rom_size;
+    memcpy(pc_config.serial, vm->serial, sizeof(vm->serial));
+    pc_config.debugcon = vm->debugcon;
+    pc_config.firmware_log = vm->firmware_log;
+    vm->pc = pc_create(&pc_config, &vm->ram, &vm->clock, &vm->log, error);
+    result = vm->pc ? vm_create_cpu(vm, error) : -ENOMEM;
+    if (result == 0) {
+        result = machine_configure(vm->pc, &vm->config, &images, error);
+    }
+out:
+    machine_free_images(&images);
+    return result;
+}
+
+struct vm *vm_create(const struct vm_config *config, struct error *error)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+
+    if (!vm) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    vm->config = *config;
+    vm->state = VM_PAUSED;
+    if (vm_build(vm, error) < 0) {
+        vm_destroy(vm);
+        return NULL;
+    }
+    if (config->icount) {
+        clock_set_icount(&vm->clock, &vm->cpu->insn_count, config->icount_shift);
+    }
+    vm->clock.deadline_moved = vm_deadline_moved;
+    vm->clock.opaque = vm;
+    vm->host_start_ns = host_now();
+    pc_reset(vm->pc);
+    vcpu_reset(vm->cpu);
+    if (!config->start_paused) {
+        vm_resume(vm);
+    }
+    return vm;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (!vm) {
+        return;
+    }
+    vm->clock.deadline_moved = NULL;
+    if (vm->cpu) {
+        vcpu_destroy(vm->cpu);
+    }
+    pc_destroy(vm->pc);
+    for (unsigned i = 0; i < CONFIG_MAX_SERIAL; i++) {
+        chardev_destroy(vm->serial_owned[i]);
+    }
+    chardev_destroy(vm->monitor_owned);
+    chardev_destroy(vm->debugcon);
+    chardev_destroy(vm->firmware_log);
+    chardev_mux_destroy(vm->mux);
+    if (vm->ram.host) {
+        ram_fini(&vm->ram);
+    }
+    loop_fini(&vm->loop);
+    log_fini(&vm->log);
+    free(vm);
+}
+
+/* ---- running ---- */
+
+void vm_pause(struct vm *vm)
+{
+    if (vm->state == VM_RUNNING) {
+        vm->state = VM_PAUSED;
+        clock_stop(&vm->clock);
+        vcpu_kick(vm->cpu);
+    }
+}
+
+void vm_resume(struct vm *vm)
+{
+    if (vm->state == VM_PAUSED) {
+        vm->state = VM_RUNNING;
+        clock_start(&vm->clock);
+    }
+}
+
+static void vm_reset(struct vm *vm)
+{
+    vm->reset_requested = false;
+    if (vm->config.no_reboot) {
+        vm_stop(vm, VM_OUTCOME_REBOOT, "the guest rebooted");
+        return;
+    }
+    pc_reset(vm->pc);
+    vcpu_reset(vm->cpu);
+}
+
+static void vm_serve_requests(struct vm *vm)
+{
+    if (vm->quit_requested) {
+        vm_stop(vm, VM_OUTCOME_QUIT, "ended by the user");
+    }
+    if (vm->power_off_requested) {
+        vm->power_off_requested = false;
+        if (vm->config.no_shutdown) {
+            vm_pause(vm);
+        } else {
+            vm_stop(vm, VM_OUTCOME_SHUTDOWN, "the guest powered off");
+        }
+    }
+    if (vm->reset_requested && vm->state != VM_STOPPED) {
+        vm_reset(vm);
+    }
+}
+
+/* Instructions until something else must happen. */
+static uint64_t vm_slice(const struct vm *vm)
+{
+    uint64_t slice = SLICE_INSNS;
+
+    if (vm->clock.policy == CLOCK_ICOUNT) {
+        uint64_t deadline = clock_next_deadline(&vm->clock);
+        uint64_t now = clock_now(&vm->clock);
+
+        slice = SLICE_INSNS_ICOUNT;
+        if (deadline != CLOCK_NEVER) {
+            slice = MIN(slice, deadline > now ? ((deadline - now) >> vm->clock.icount_shift) + 1 : 1);
+        }
+    }
+    if (vm->config.limit_insns) {
+        slice = MIN(slice, vm->config.limit_insns - vm->cpu->insn_count);
+    }
+    return slice;
+}
+
+static void vm_check_limits(struct vm *vm, uint64_t now)
+{
+    if (vm->config.limit_insns && vm->cpu->insn_count >= vm->config.limit_insns) {
+        vm_stop(vm, VM_OUTCOME_LIMIT, "the instruction limit was reached");
+    } else if (vm->config.limit_ns && now - vm->host_start_ns >= vm->config.limit_ns) {
+        vm_stop(vm, VM_OUTCOME_LIMIT, "the time limit was reached");
+    }
+}
+
+/* The guest sleeps: so do we, until its next timer or something from outside. */
+static void vm_idle(struct vm *vm)
+{
+    uint64_t deadline = clock_next_deadline(&vm->clock);
+    uint64_t now = clock_now(&vm->clock);
+    uint64_t wait = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
+    uint64_t before = host_now();
+    unsigned ready = 0;
+
+    if (vm->config.limit_ns) {
+        uint64_t spent = before - vm->host_start_ns;
+
+        wait = MIN(wait, vm->config.limit_ns > spent ? vm->config.limit_ns - spent : 0);
+    }
+    if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && deadline != CLOCK_NEVER) {
+        loop_poll(&vm->loop, 0);
+        clock_skip(&vm->clock, wait);
+        return;
+    }
+    if (wait > 0) {
+        ready = loop_poll(&vm->loop, wait);
+    }
+    if (vm->clock.policy == CLOCK_ICOUNT && wait != UINT64_MAX) {
+        clock_skip(&vm->clock, ready ? MIN(wait, host_now() - before) : wait);
+    }
+}
+
+static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
+{
+    switch (exit) {
+    case VCPU_EXIT_HALT:
+        vm_serve_requests(vm);
+        if (vm->state == VM_RUNNING && !vcpu_has_work(vm->cpu)) {
+            vm_idle(vm);
+        }
+        break;
+    case VCPU_EXIT_SHUTDOWN:
+        vm_stop(vm, VM_OUTCOME_TRIPLE_FAULT, "triple fault");
+        break;
+    case VCPU_EXIT_INTERNAL:
+        vm_stop(vm, VM_OUTCOME_INTERNAL, vm->cpu->internal_error);
+        break;
+    case VCPU_EXIT_DEBUG:
+        vm_pause(vm);
+        break;
+    case VCPU_EXIT_BUDGET:
+        break;
+    }
+}
+
+void vm_run(struct vm *vm)
+{
+    while (vm->state != VM_STOPPED) {
+        uint64_t now = host_now();
+
+        if (vm->state == VM_PAUSED) {
+            loop_poll(&vm->loop, UINT64_MAX);
+        } else if (now - vm->host_polled_ns >= POLL_INTERVAL_NS) {
+            vm->host_polled_ns = now;
+            loop_poll(&vm->loop, 0);
+        }
+        vm_check_limits(vm, now);
+        vm_serve_requests(vm);
+        if (vm->state == VM_RUNNING) {
+            clock_run_timers(&vm->clock);
+            vm_handle_exit(vm, interp_run(vm->cpu, vm_slice(vm)));
+        }
+    }
+    loop_poll(&vm->loop, 0);
+}

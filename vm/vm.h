@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One guest's life: the machine, its processor and engine, its clock, its log, its event loop.
+ *
+ *   create -> RUNNING <-> PAUSED -> STOPPED (outcome known) -> destroy
+ *
+ * Everything a VM owns is touched from one thread only, the one that calls vm_run(). Requests (reset, quit, power
+ * button) may come from devices in the middle of an instruction: they are noted, the processor is kicked, and
+ * they are carried out between instructions.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "base/log.h"
+#include "cpu/vcpu.h"
+#include "devices/pc.h"
+#include "mmu/ram.h"
+#include "vm/chardev.h"
+#include "vm/config.h"
+#include "vm/loop.h"
+
+enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
+
+/* How a run ended; vm_exit_code() gives the process's exit code. */
+enum vm_outcome {
+    VM_OUTCOME_NONE,
+    VM_OUTCOME_SHUTDOWN,     /* 0: the guest powered off */
+    VM_OUTCOME_REBOOT,       /* 0: the guest rebooted under -no-reboot */
+    VM_OUTCOME_QUIT,         /* 0: the user ended it */
+    VM_OUTCOME_DEBUG_EXIT,   /* (value << 1) | 1: isa-debug-exit */
+    VM_OUTCOME_INTERNAL,     /* 2: a bug of ours */
+    VM_OUTCOME_TRIPLE_FAULT, /* 4 */
+    VM_OUTCOME_LIMIT,        /* 8: -limit */
+};
+
+struct vm {
+    struct vm_config config;
+    enum vm_state state;
+    enum vm_outcome outcome;
+    char reason[256];       /* one line for people: why it ended */
+    uint8_t debug_exit_code;
+
+    struct log log;
+    struct clock clock;
+    struct loop loop;
+    struct ram ram;
+    struct pc *pc;
+    struct vcpu *cpu;
+
+    struct chardev *serial[CONFIG_MAX_SERIAL]; /* what the UARTs write to */
+    struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */
+    struct chardev *monitor_chardev, *monitor_owned;
+    struct chardev *debugcon, *firmware_log;
+    struct chardev_mux *mux;
+
+    /* requests, noted by devices and front ends, carried out between slices */
+    bool reset_requested, quit_requested, power_off_requested;
+    uint64_t host_start_ns, host_polled_ns;
+};
+
+/* Everything from configuration to a machine at its reset vector. NULL with the text; nothing is left behind. */
+struct vm *vm_create(const struct vm_config *config, struct error *error);
+void vm_destroy(struct vm *vm);
+
+/* Run, sleep and serve the event loop until the VM is STOPPED. */
+void vm_run(struct vm *vm);
+
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+/* Noted now, done between instructions. */
+void vm_request_reset(struct vm *vm);
+void vm_request_quit(struct vm *vm);
+/* Press the ACPI power button. */
+void vm_power_button(struct vm *vm);
+
+int vm_exit_code(const struct vm *vm);
+/* "shutdown", "triple-fault", ... */
+const char *vm_outcome_name(enum vm_outcome outcome);
+const char *vm_state_name(enum vm_state state);
+
+/* Hash of all guest RAM and ROM; equal contents give equal hashes whatever has been touched. */
+uint64_t vm_memory_hash(const struct vm *vm);
+
+/* Write the -result line. */
+int vm_write_result(const struct vm *vm, const char *path, struct error *error);
+
+/* Explain a triple fault: the chain of vectors, the IDT entry, the page walk of CR2, the instruction. */
+void vm_explain_shutdown(FILE *out, struct vm *vm);
+
+#endif
