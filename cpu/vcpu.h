@@ -213,6 +213,8 @@ struct vcpu_wiring {
     uint8_t (*interrupt_acknowledge)(void *board);
     /* IA32_APIC_BASE was written. */
     void (*apic_base_changed)(void *board, uint64_t value);
+    /* ATTENTION_DEBUG: asked before every instruction; true leaves with VCPU_EXIT_DEBUG. [false] */
+    bool (*debug_stop)(void *board);
     /* FERR# pin, for CR0.NE = 0 (IRQ 13), and its release by port F0h through vcpu_clear_ferr. */
     void (*ferr)(void *board, bool level);
 };
@@ -226,6 +228,7 @@ enum vcpu_attention {
     ATTENTION_TRAP = 1u << 4,    /* TF, or a pending debug trap */
     ATTENTION_DEBUG = 1u << 5,   /* host-side breakpoints or stepping are on */
     ATTENTION_DR = 1u << 6,      /* an instruction breakpoint is enabled in DR7 */
+    ATTENTION_CODE = 1u << 7,    /* decoded code or the memory map changed: look the next instruction up afresh */
 };
 
 struct vcpu {
