@@ -187,12 +187,6 @@ int addr_space_init(struct addr_space *space, const char *name, uint64_t last, s
 
 void addr_space_fini(struct addr_space *space)
 {
-    struct region *next;
-    for (struct region *region = space->regions; region; region = next) {
-        next = region->next;
-        region->space = NULL;
-        region->next = NULL;
-    }
     free(space->flat);
     free(space->edges);
     free(space->port_index);
@@ -255,8 +249,11 @@ void addr_space_remove(struct addr_space *space, struct region *region)
         return;
     }
     struct region **link = &space->regions;
-    while (*link != region) {
+    while (*link && *link != region) {
         link = &(*link)->next;
+    }
+    if (!*link) {
+        return; /* the space has been finished before the region's owner */
     }
     *link = region->next;
     region->next = NULL;

@@ -78,6 +78,7 @@ struct addr_space {
 };
 
 int addr_space_init(struct addr_space *space, const char *name, uint64_t last, struct ram *ram);
+/* Frees the ranges; does not look at the regions, whose owners may be gone by then. */
 void addr_space_fini(struct addr_space *space);
 
 /* Fill in a region. Device region: visible both ways. Memory region: `visible` as given. */
