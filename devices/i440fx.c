@@ -84,8 +84,8 @@ static void update_pam(struct i440fx *pmc)
 {
     for (unsigned i = 0; i < I440FX_PAM_SEGMENTS; i++) {
         uint8_t attributes = pam_attributes(pmc, i);
-        uint8_t visible = (uint8_t)((attributes & PAM_RE ? REGION_READ : 0) |
-                                    (attributes & PAM_WE ? REGION_WRITE : 0));
+        uint8_t visible =
+            (uint8_t)((attributes & PAM_RE ? REGION_READ : 0) | (attributes & PAM_WE ? REGION_WRITE : 0));
         region_set_visible(&pmc->pam[i], visible);
         region_set_enabled(&pmc->pam[i], visible != 0);
     }

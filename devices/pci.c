@@ -150,7 +150,7 @@ static void update_mappings(struct pci_function *function)
 void pci_function_add_bar(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
                           struct region *region)
 {
-    uint32_t size_mask = (uint32_t)~(region->size - 1);
+    uint32_t size_mask = (uint32_t) ~(region->size - 1);
     unsigned offset = bar_offset(index);
 
     function->bar[index] = (struct pci_bar){.region = region, .kind = (uint8_t)kind};
