@@ -438,6 +438,11 @@ static void apply_body(struct snap_reader *reader, const struct snap_field *fiel
     for (uint32_t i = 0; i < field_count; i++) {
         const struct snap_field *field = &fields[i];
         reader->position += 1 + strlen(field->name) + 1 + 4 + 4 + 8;
+        if (field->kind == SNAP_KIND_BYTES) {
+            memcpy(element_at_mutable(field, object, 0), reader->data + reader->position, field->count);
+            reader->position += field->count;
+            continue;
+        }
         for (uint32_t k = 0; k < field->count; k++) {
             apply_element(reader, field, element_at_mutable(field, object, k));
         }
@@ -454,6 +459,7 @@ int snap_load(struct snap_reader *reader, const struct snap_desc *desc, void *ob
     }
     reader->position = body;
     apply_body(reader, desc->fields, desc->field_count, object);
+    error_set(error, 0, "the loaded state contradicts itself"); /* unless post_load knows better */
     rc = desc->post_load ? desc->post_load(object, error) : 0;
     return rc ? error_prefix(error, rc, "%s", desc->name) : 0;
 }
