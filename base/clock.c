@@ -54,7 +54,7 @@ void clock_set_icount(struct clock *clock, const uint64_t *insn_count, unsigned 
 uint64_t clock_now(const struct clock *clock)
 {
     switch (clock->policy) {
-    case CLOCK_REALTIME:
+    case CLOCK_REAL_TIME:
         return clock->running ? add_saturated(clock->base_ns, host_monotonic_ns() - clock->host_start_ns)
                               : clock->base_ns;
     case CLOCK_ICOUNT:
@@ -67,7 +67,7 @@ uint64_t clock_now(const struct clock *clock)
 
 void clock_start(struct clock *clock)
 {
-    if (clock->policy == CLOCK_REALTIME && !clock->running) {
+    if (clock->policy == CLOCK_REAL_TIME && !clock->running) {
         clock->host_start_ns = host_monotonic_ns();
         clock->running = true;
     }
@@ -75,7 +75,7 @@ void clock_start(struct clock *clock)
 
 void clock_stop(struct clock *clock)
 {
-    if (clock->policy == CLOCK_REALTIME && clock->running) {
+    if (clock->policy == CLOCK_REAL_TIME && clock->running) {
         clock->base_ns = clock_now(clock);
         clock->running = false;
     }
@@ -94,7 +94,7 @@ void clock_set_now(struct clock *clock, uint64_t now)
 
 void clock_skip(struct clock *clock, uint64_t ns)
 {
-    if (clock->policy != CLOCK_REALTIME) {
+    if (clock->policy != CLOCK_REAL_TIME) {
         clock->base_ns += MIN(ns, LAST_NS - clock_now(clock));
     }
 }
@@ -118,7 +118,7 @@ unsigned clock_run_timers(struct clock *clock)
 
 void clock_step_to(struct clock *clock, uint64_t until)
 {
-    if (clock->policy == CLOCK_REALTIME) {
+    if (clock->policy == CLOCK_REAL_TIME) {
         return;
     }
     until = MIN(until, LAST_NS);

@@ -5,7 +5,7 @@
  * Every time a guest can see (TSC, PIT, RTC, APIC timer, PM timer) is a function of clock_now(), in
  * nanoseconds since the VM was created. Two policies:
  *
- *   CLOCK_REALTIME  follows the host's monotonic clock while the clock runs; a paused VM's time stands
+ *   CLOCK_REAL_TIME follows the host's monotonic clock while the clock runs; a paused VM's time stands
  *   CLOCK_ICOUNT    a function of instructions retired, so equal inputs give bit-equal runs:
  *                   now = (*insn_count << shift) + skipped, where `skipped` is time jumped over in HLT
  *
@@ -17,24 +17,18 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
-#include <time.h>
-
 #include "base/types.h"
-
-/* NOTE: POSIX has a macro of this name whose value is 0. It is taken out so that the enum below can have it;
- * the enumerator is 0 as well, so clock_gettime(CLOCK_REALTIME, ...) keeps its meaning. */
-#undef CLOCK_REALTIME
 
 #define NS_PER_SEC 1000000000ull
 #define CLOCK_NEVER UINT64_MAX
 
-enum clock_policy { CLOCK_REALTIME = 0, CLOCK_ICOUNT, CLOCK_STEPPED };
+enum clock_policy { CLOCK_REAL_TIME, CLOCK_ICOUNT, CLOCK_STEPPED };
 
 struct timer;
 
 struct clock {
     enum clock_policy policy;
-    bool running;               /* CLOCK_REALTIME: host time flows into guest time */
+    bool running;               /* CLOCK_REAL_TIME: host time flows into guest time */
     uint64_t base_ns;           /* guest time when the clock last started (realtime); skipped time (icount);
                                    the time itself (stepped) */
     uint64_t host_start_ns;     /* realtime: host monotonic time when it last started */

@@ -224,7 +224,7 @@ static int vm_build(struct vm *vm, struct error *error)
     if (result < 0) {
         goto out;
     }
-    clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REALTIME);
+    clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REAL_TIME);
     result = ram_init(&vm->ram, pc_memory_size(vm->config.ram_size, images.bios_size), error);
     if (result < 0) {
         goto out;
