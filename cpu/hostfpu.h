@@ -23,12 +23,12 @@
 
 /* What a stub loads and stores. */
 struct hostfpu_frame {
-    struct fxsave x87;      /* x87 part only: the XMM registers are 0 and MXCSR has its default */
-    uint8_t memory[16];     /* the memory operand, its first bytes */
-    uint8_t reg[16];        /* register that ModRM.reg names */
-    uint8_t rm[16];         /* register that ModRM.r/m names */
-    uint64_t rflags;        /* in: FCMOVcc's condition; out: what FCOMI, COMISS set */
-    uint32_t mxcsr;         /* SIMD_FP: in and out, exceptions masked */
+    struct fxsave x87;  /* x87 part only: the XMM registers are 0 and MXCSR has its default */
+    uint8_t memory[16]; /* the memory operand, its first bytes */
+    uint8_t reg[16];    /* register that ModRM.reg names */
+    uint8_t rm[16];     /* register that ModRM.r/m names */
+    uint64_t rflags;    /* in: FCMOVcc's condition; out: what FCOMI, COMISS set */
+    uint32_t mxcsr;     /* SIMD_FP: in and out, exceptions masked */
     uint32_t host_mxcsr;
 };
 
