@@ -16,6 +16,8 @@
  */
 #include "base/clock.h"
 
+#include <time.h>
+
 /* Firings in one clock_run_timers(): many more than there are timers, few enough to return soon. */
 #define MAX_FIRINGS 1000u
 /* The end of time. One below CLOCK_NEVER, which no clock ever shows. */
