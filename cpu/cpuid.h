@@ -66,6 +66,9 @@ struct error;
 int cpu_model_parse(const char *text, const struct cpu_model **model, uint64_t *features,
                     struct error *error);
 
+/* Family, model and stepping as CPUID.1:EAX has them and EDX after reset. */
+uint32_t cpu_signature(const struct cpu_model *model);
+
 /* CPUID with EAX = leaf, ECX = subleaf. */
 void cpuid_read(const struct vcpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
