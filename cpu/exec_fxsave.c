@@ -45,9 +45,7 @@ bool exec_fxsave(struct vcpu *cpu, const struct insn *insn)
 
     TRY(image_check(cpu, insn, offset));
     TRY(mem_probe_write(cpu, insn->seg, offset, IMAGE_SIZE));
-    if (cpu->features & CPU_FEATURE_SSE) {
-        image.mxcsr_mask = fpu_mxcsr_mask(cpu);
-    } else {
+    if (!(cpu->features & CPU_FEATURE_SSE)) {
         image.mxcsr = image.mxcsr_mask = 0;
     }
     return mem_write(cpu, insn->seg, offset, &image, image_used(cpu), 0);
@@ -79,7 +77,7 @@ bool exec_fxrstor(struct vcpu *cpu, const struct insn *insn)
 
     TRY(image_check(cpu, insn, offset));
     TRY(mem_read(cpu, insn->seg, offset, &image, IMAGE_SIZE, 0));
-    if (sse && (image.mxcsr & ~fpu_mxcsr_mask(cpu))) {
+    if (sse && (image.mxcsr & ~cpu->fpu.mxcsr_mask)) {
         return raise_error(cpu, EXC_GP, 0);
     }
     load_x87(cpu, &image);
@@ -108,7 +106,7 @@ bool exec_ldmxcsr(struct vcpu *cpu, const struct insn *insn)
 
     TRY(mxcsr_check(cpu));
     TRY(mem_read32(cpu, insn->seg, insn_ea(cpu, insn), &value));
-    if (value & ~fpu_mxcsr_mask(cpu)) {
+    if (value & ~cpu->fpu.mxcsr_mask) {
         return raise_error(cpu, EXC_GP, 0);
     }
     cpu->fpu.mxcsr = value;

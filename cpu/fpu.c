@@ -6,16 +6,6 @@
  */
 #include "cpu/fpu.h"
 
-#include "cpu/cpuid.h"
-
-void fpu_reset(struct vcpu *cpu)
-{
-    memset(&cpu->fpu, 0, sizeof(cpu->fpu));
-    cpu->fpu.fcw = FCW_FIXED1;
-    cpu->fpu.ftw = 0xff; /* tag word 5555h: all registers hold zero */
-    cpu->fpu.mxcsr = MXCSR_INIT;
-}
-
 void fpu_init(struct vcpu *cpu)
 {
     struct fxsave *fpu = &cpu->fpu;
@@ -25,11 +15,6 @@ void fpu_init(struct vcpu *cpu)
     fpu->fop = fpu->fcs = fpu->fds = 0;
     fpu->fip = fpu->fdp = 0;
     fpu_set_words(cpu, FCW_INIT, 0);
-}
-
-uint32_t fpu_mxcsr_mask(const struct vcpu *cpu)
-{
-    return cpu->features & CPU_FEATURE_SSE2 ? 0xffff : 0xffff & ~(uint32_t)MXCSR_DAZ;
 }
 
 /*

@@ -43,12 +43,8 @@ static inline unsigned fpu_top(const struct fxsave *fpu)
     return (unsigned)(fpu->fsw & FSW_TOP) >> 11;
 }
 
-/* The state after RESET#, and after FNINIT (which leaves MXCSR, the data and XMM registers alone). */
-void fpu_reset(struct vcpu *cpu);
+/* The state after FNINIT: data, XMM registers and MXCSR keep their contents. */
 void fpu_init(struct vcpu *cpu);
-
-/* Bits of MXCSR that the model has; the others raise #GP(0). */
-uint32_t fpu_mxcsr_mask(const struct vcpu *cpu);
 
 /* The full tag word of FNSTENV from the registers' contents: 0 valid, 1 zero, 2 special, 3 empty. */
 uint16_t fpu_tag_word(const struct fxsave *fpu);
