@@ -33,6 +33,7 @@ struct fuzz_target {
     void (*quiet)(struct fake_board *fb);
     struct fuzz_window windows[12];
     unsigned window_count;
+    bool survives_reset;  /* battery-backed: part of the state is meant to outlive a reset */
     uint64_t max_step_ns; /* longest single clock step; 0: 20 ms */
 };
 
