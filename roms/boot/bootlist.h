@@ -84,22 +84,23 @@ enum bootlist_e820_form {
 };
 
 struct bootlist_header {
-    uint32_t magic;           /*  0 BOOTLIST_MAGIC */
-    uint16_t version;         /*  4 BOOTLIST_VERSION */
-    uint16_t kind;            /*  6 enum bootlist_kind */
-    uint16_t entry_count;     /*  8 */
-    uint16_t e820_count;      /* 10 entries of the host's own map; 0 when only bootopt.bin will read the list */
-    uint16_t e820_form;       /* 12 enum bootlist_e820_form */
-    uint16_t e820_max;        /* 14 entries there is room for at e820_dest; a longer map is cut */
-    uint32_t e820_dest;       /* 16 */
+    uint32_t magic;       /*  0 BOOTLIST_MAGIC */
+    uint16_t version;     /*  4 BOOTLIST_VERSION */
+    uint16_t kind;        /*  6 enum bootlist_kind */
+    uint16_t entry_count; /*  8 */
+    uint16_t e820_count;  /* 10 entries of the host's own map; 0 when only bootopt.bin will read the list */
+    uint16_t e820_form;   /* 12 enum bootlist_e820_form */
+    uint16_t e820_max;    /* 14 entries there is room for at e820_dest; a longer map is cut */
+    uint32_t e820_dest;   /* 16 */
     uint32_t e820_count_dest; /* 20 */
-    uint32_t meminfo_dest;    /* 24 where {u32 mem_lower, u32 mem_upper} goes, or 0: KiB of RAM from 0, and from 1 MiB
+    uint32_t
+        meminfo_dest; /* 24 where {u32 mem_lower, u32 mem_upper} goes, or 0: KiB of RAM from 0, and from 1 MiB
                                     up to the first hole, taken from the map (Multiboot 1: info + 4; 2: tag 4, + 8) */
-    uint32_t entry;           /* 28 see enum bootlist_kind */
-    uint32_t stack;           /* 32 ESP (LINUX16: SP); 0 = leave it in the work area, which then stays reserved */
-    uint32_t info;            /* 36 ESI of LINUX32, EBX of MULTIBOOT */
-    uint32_t eax;             /* 40 EAX of MULTIBOOT: 2BADB002h or 36D76289h */
-    uint32_t reserved[5];     /* 44 zero */
+    uint32_t entry;   /* 28 see enum bootlist_kind */
+    uint32_t stack;   /* 32 ESP (LINUX16: SP); 0 = leave it in the work area, which then stays reserved */
+    uint32_t info;    /* 36 ESI of LINUX32, EBX of MULTIBOOT */
+    uint32_t eax;     /* 40 EAX of MULTIBOOT: 2BADB002h or 36D76289h */
+    uint32_t reserved[5]; /* 44 zero */
 };
 
 /*

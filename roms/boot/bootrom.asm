@@ -3,9 +3,9 @@
 ; bootrom.bin: a system ROM of 64 KiB that boots the kernel named by a boot list and is no BIOS.
 ;
 ; It lies at FFFF0000h, where the processor starts, and at F0000h. It goes to protected mode at once, brings the chips a
-; kernel expects a BIOS to have set up into a BIOS-like state (interrupt controllers, timer, VGA text mode with a font,
-; PIIX4 power management base, a few BIOS data area words) and leaves the rest to bootload.inc. Everything that went
-; wrong is said on the text screen and on COM1; then the machine halts.
+; kernel expects a BIOS to have set up into a BIOS-like state (interrupt controllers, timer, local APIC, VGA text mode
+; with a font, PIIX4 power management base, a few BIOS data area words) and leaves the rest to bootload.inc. Everything
+; that went wrong is said on the text screen and on COM1; then the machine halts.
 ;
 ; Follows: the 8259A, 8254 and 16550 data sheets, IBM VGA registers as in FreeVGA's documents, the 82371AB (PIIX4) data
 ; sheet. Not modelled: every BIOS interrupt, so no real-mode entry (kind LINUX16), no option ROMs, no PCI resource
@@ -33,6 +33,7 @@ start:
 setup:
     call pic_setup
     call pit_setup
+    call apic_setup
     call vga_setup
     call power_setup
     call bda_setup
@@ -58,6 +59,25 @@ pit_setup:
 pit_writes:
     dw 43h, 36h, 40h, 0, 40h, 0
     dw 0
+
+; Where there is a local APIC it stands between the 8259A and the processor: let it pass their interrupts (LINT0) and the
+; NMI (LINT1) through. MultiProcessor Specification 1.4 calls that virtual wire mode and wants it of a BIOS.
+APIC_BASE       equ 0fee00000h
+APIC_SPURIOUS   equ APIC_BASE + 0f0h
+APIC_LINT0      equ APIC_BASE + 350h
+APIC_LINT1      equ APIC_BASE + 360h
+CPUID_APIC      equ 1 << 9
+
+apic_setup:
+    mov eax, 1
+    cpuid
+    test edx, CPUID_APIC
+    jz .done
+    mov dword [APIC_SPURIOUS], 1ffh     ; enabled, spurious vector FFh
+    mov dword [APIC_LINT0], 700h        ; external interrupt, not masked
+    mov dword [APIC_LINT1], 400h        ; NMI
+.done:
+    ret
 
 ; Write the bytes of a table in the ROM at ESI: port, value, ..., ended by port 0.
 write_ports:

@@ -48,8 +48,8 @@ enum { STATUS_TRAP = 0x100, STATUS_KILLED = 0x200 };
 #define USER_STACK     0x7fff0000u
 #define USER_STACK_END 0x80000000u
 
-#define NAME_SIZE   16
-#define TASK_COUNT  16
+#define NAME_SIZE  16
+#define TASK_COUNT 16
 
 struct task_info {
     int pid, parent;

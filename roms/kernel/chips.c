@@ -10,7 +10,8 @@
 
 enum { PIC1 = 0x20, PIC2 = 0xa0, PIC_READ_ISR = 0x0b, PIC_EOI = 0x20, PIC_CASCADE = 2 };
 enum { PIT_CHANNEL0 = 0x40, PIT_CONTROL = 0x43, PIT_RATE = 0x34 }; /* channel 0, both bytes, mode 2 */
-#define PIT_HZ 1193182u
+#define PIT_HZ            1193182u
+#define POWEROFF_PATIENCE 10000000u
 
 static uint32_t ticks;
 
@@ -38,7 +39,7 @@ void chips_enable_irq(unsigned irq)
 {
     uint16_t mask = irq < 8 ? PIC1 + 1 : PIC2 + 1;
 
-    out8(mask, in8(mask) & (uint8_t)~(1u << irq % 8));
+    out8(mask, in8(mask) & (uint8_t) ~(1u << irq % 8));
 }
 
 uint32_t chips_ticks(void)
@@ -99,6 +100,9 @@ void chips_poweroff(void)
 {
     out16(0x604, 0x2000); /* PM1a control: SLP_EN, sleep type 0 = S5 */
     out16(0xb004, 0x2000);
+    for (volatile unsigned i = 0; i < POWEROFF_PATIENCE; i++) {
+        continue; /* the power may take a moment to go */
+    }
     console_printf("It is now safe to switch the machine off.\n");
     halt_for_ever();
     __builtin_unreachable();

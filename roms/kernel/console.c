@@ -175,7 +175,8 @@ void console_panic(const char *what, const struct trap_frame *frame)
     if (frame != NULL) {
         console_printf("vector %u error %x eip %08x cs %04x eflags %08x\n", frame->vector, frame->error_code,
                        frame->eip, frame->cs, frame->eflags);
-        console_printf("eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx, frame->edx);
+        console_printf("eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx,
+                       frame->edx);
         console_printf("esi %08x edi %08x ebp %08x\n", frame->esi, frame->edi, frame->ebp);
     }
     for (;;) {

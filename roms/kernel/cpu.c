@@ -9,17 +9,17 @@
  */
 #include "roms/kernel/kernel.h"
 
-#define GATE_COUNT    256
-#define IRQ_VECTORS   48 /* gates 0-47 exist one by one: 32 exceptions, 16 interrupts */
-#define GATE_KERNEL   0x8e00u /* present, DPL 0, 32-bit interrupt gate */
-#define GATE_USER     0xee00u /* DPL 3: ring 3 may INT through it */
-#define CR0_MP        0x02u
-#define CR0_EM        0x04u
-#define CR0_TS        0x08u
-#define CR0_NE        0x20u
-#define CR4_OSFXSR    0x200u
-#define CR4_OSXMMEX   0x400u
-#define CPUID_FXSR    (1u << 24)
+#define GATE_COUNT  256
+#define IRQ_VECTORS 48      /* gates 0-47 exist one by one: 32 exceptions, 16 interrupts */
+#define GATE_KERNEL 0x8e00u /* present, DPL 0, 32-bit interrupt gate */
+#define GATE_USER   0xee00u /* DPL 3: ring 3 may INT through it */
+#define CR0_MP      0x02u
+#define CR0_EM      0x04u
+#define CR0_TS      0x08u
+#define CR0_NE      0x20u
+#define CR4_OSFXSR  0x200u
+#define CR4_OSXMMEX 0x400u
+#define CPUID_FXSR  (1u << 24)
 
 /* 104 bytes, of which two matter here. */
 struct tss {
@@ -59,13 +59,13 @@ static struct gate idt[GATE_COUNT];
 
 static void set_gate(unsigned vector, uint32_t handler, uint16_t type)
 {
-    idt[vector] = (struct gate){ (uint16_t)handler, KERNEL_CODE, type, (uint16_t)(handler >> 16) };
+    idt[vector] = (struct gate){(uint16_t)handler, KERNEL_CODE, type, (uint16_t)(handler >> 16)};
 }
 
 static void load_tables(void)
 {
-    struct table_register gdtr = { sizeof gdt - 1, (uint32_t)gdt };
-    struct table_register idtr = { sizeof idt - 1, (uint32_t)idt };
+    struct table_register gdtr = {sizeof gdt - 1, (uint32_t)gdt};
+    struct table_register idtr = {sizeof idt - 1, (uint32_t)idt};
 
     __asm__ volatile("lgdt %0\n\t"
                      "ljmp %1, $1f\n"
@@ -99,8 +99,8 @@ static void fpu_setup(void)
 
 void cpu_setup(void)
 {
-    gdt[TASK_STATE / 8] |= (sizeof tss - 1) | (uint64_t)((uint32_t)&tss & 0xffffff) << 16
-                           | (uint64_t)((uint32_t)&tss >> 24) << 56;
+    gdt[TASK_STATE / 8] |= (sizeof tss - 1) | (uint64_t)((uint32_t)&tss & 0xffffff) << 16 |
+                           (uint64_t)((uint32_t)&tss >> 24) << 56;
     tss.ss0 = KERNEL_DATA;
     tss.io_map_base = sizeof tss; /* no map: ring 3 has no ports */
     for (unsigned vector = 0; vector < IRQ_VECTORS; vector++) {
@@ -117,9 +117,26 @@ void cpu_set_kernel_stack(uint32_t top)
 }
 
 static const char *const exception_names[32] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "no FPU",
-    "double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault",
-    "general protection", "page fault", "reserved", "x87 error", "alignment", "machine check", "SIMD error",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound range",
+    "invalid opcode",
+    "no FPU",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved",
+    "x87 error",
+    "alignment",
+    "machine check",
+    "SIMD error",
 };
 
 /* An exception that nobody handles: in ring 3 it ends the task, in the kernel everything. */

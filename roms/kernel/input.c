@@ -13,12 +13,20 @@ enum { STATUS_OUTPUT_FULL = 0x01, STATUS_INPUT_FULL = 0x02 };
 enum { COMMAND_WRITE_BYTE = 0x60, COMMAND_ENABLE = 0xae, KEYBOARD_ENABLE_SCAN = 0xf4 };
 enum { BYTE_IRQ1 = 0x01, BYTE_NO_MOUSE = 0x20, BYTE_TRANSLATE = 0x40 };
 enum { COM1 = 0x3f8, IER = 1, LSR = 5, LSR_DATA_READY = 0x01 };
-enum { KEY_LEFT_SHIFT = 0x2a, KEY_RIGHT_SHIFT = 0x36, KEY_CTRL = 0x1d, KEY_CAPS_LOCK = 0x3a, KEY_RELEASED = 0x80 };
+enum {
+    KEY_LEFT_SHIFT = 0x2a,
+    KEY_RIGHT_SHIFT = 0x36,
+    KEY_CTRL = 0x1d,
+    KEY_CAPS_LOCK = 0x3a,
+    KEY_RELEASED = 0x80
+};
 enum { PATIENCE = 100000, CTRL_C = 3 };
 
 /* By scan code; 0 where there is no character. */
-static const char plain_keys[] = "\0\x1b" "1234567890-=\b\tqwertyuiop[]\n\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
-static const char shift_keys[] = "\0\x1b" "!@#$%^&*()_+\b\tQWERTYUIOP{}\n\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ";
+static const char plain_keys[] = "\0\x1b"
+                                 "1234567890-=\b\tqwertyuiop[]\n\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
+static const char shift_keys[] = "\0\x1b"
+                                 "!@#$%^&*()_+\b\tQWERTYUIOP{}\n\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ";
 
 static char queue[128];
 static unsigned queue_in, queue_out; /* counted on for ever; queue_in - queue_out are waiting */

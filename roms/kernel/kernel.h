@@ -18,7 +18,13 @@
 #define FRAME_SIZE 4096u
 
 /* Selectors; the order suits the GDT in cpu.c. */
-enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_CODE = 0x18 | 3, USER_DATA = 0x20 | 3, TASK_STATE = 0x28 };
+enum {
+    KERNEL_CODE = 0x08,
+    KERNEL_DATA = 0x10,
+    USER_CODE = 0x18 | 3,
+    USER_DATA = 0x20 | 3,
+    TASK_STATE = 0x28
+};
 enum { VECTOR_PAGE_FAULT = 14, VECTOR_NO_FPU = 7, VECTOR_IRQ = 0x20, VECTOR_SYSTEM_CALL = 0x80 };
 enum { EFLAGS_IF = 0x200 };
 
@@ -59,14 +65,16 @@ struct fpu_state {
 } __attribute__((aligned(16)));
 
 /* memory.c; addresses are guest-physical unless called linear. The kernel sees frames at their own address. */
-void memory_add(uint32_t begin, uint32_t end); /* usable memory, before memory_setup(); above 256 MiB ignored */
-void memory_setup(void);                       /* page tables of the kernel, paging on */
-uint32_t memory_frame_alloc(void);             /* a zeroed frame, or 0 */
+void memory_add(uint32_t begin,
+                uint32_t end);     /* usable memory, before memory_setup(); above 256 MiB ignored */
+void memory_setup(void);           /* page tables of the kernel, paging on */
+uint32_t memory_frame_alloc(void); /* a zeroed frame, or 0 */
 void memory_info_get(struct memory_info *info);
 uint32_t memory_kernel_directory(void);
-uint32_t memory_directory_new(void);           /* the kernel's half in place, or 0 */
+uint32_t memory_directory_new(void);            /* the kernel's half in place, or 0 */
 void memory_directory_free(uint32_t directory); /* with all its pages; not the one in use */
-bool memory_readable(const void *linear, uint32_t length); /* may ring 3 read, write it (perhaps after a fault)? */
+bool memory_readable(const void *linear,
+                     uint32_t length); /* may ring 3 read, write it (perhaps after a fault)? */
 bool memory_writable(const void *linear, uint32_t length);
 void memory_page_fault(struct trap_frame *frame);
 static inline void memory_load_directory(uint32_t directory)
@@ -78,14 +86,14 @@ static inline void memory_load_directory(uint32_t directory)
 enum task_state { TASK_FREE, TASK_READY, TASK_SLEEPING, TASK_WAITING, TASK_READING, TASK_ZOMBIE };
 
 struct task {
-    uint32_t *esp;        /* saved kernel stack pointer while not running */
-    uint32_t directory;   /* CR3 */
+    uint32_t *esp;      /* saved kernel stack pointer while not running */
+    uint32_t directory; /* CR3 */
     enum task_state state;
     int pid, parent;
     bool detached;
-    uint32_t wake_tick;   /* TASK_SLEEPING */
-    int waiting_for;      /* TASK_WAITING: pid */
-    int status;           /* TASK_ZOMBIE */
+    uint32_t wake_tick; /* TASK_SLEEPING */
+    int waiting_for;    /* TASK_WAITING: pid */
+    int status;         /* TASK_ZOMBIE */
     uint32_t ticks, switches, frames;
     bool fpu_used;
     struct fpu_state fpu; /* while another task owns the FPU */

@@ -93,7 +93,8 @@ static void put_field(struct output *out, const char *text, size_t length, const
     }
 }
 
-static void put_number(struct output *out, uint32_t value, unsigned base, bool negative, const struct field *field)
+static void put_number(struct output *out, uint32_t value, unsigned base, bool negative,
+                       const struct field *field)
 {
     char digits[12];
     char *p = digits + sizeof digits;
@@ -110,7 +111,7 @@ static void put_number(struct output *out, uint32_t value, unsigned base, bool n
 
 static const char *read_field(const char *p, struct field *field)
 {
-    *field = (struct field){ 0 };
+    *field = (struct field){0};
     for (; *p == '0' || *p == '-'; p++) {
         field->zeros |= *p == '0';
         field->left |= *p == '-';
@@ -123,7 +124,7 @@ static const char *read_field(const char *p, struct field *field)
 
 size_t format_text(char *buffer, size_t size, const char *format, va_list arguments)
 {
-    struct output out = { buffer, buffer + size - 1 };
+    struct output out = {buffer, buffer + size - 1};
     struct field field;
 
     for (const char *p = format; *p != '\0'; p++) {

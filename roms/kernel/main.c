@@ -80,8 +80,8 @@ static bool command_line_has(const char *word)
 
     for (const char *p = command_line; *p != '\0'; p++) {
         bool begins = p == command_line || p[-1] == ' ';
-        if (begins && string_length(p) >= length && memcmp(p, word, length) == 0
-            && (p[length] == ' ' || p[length] == '\0')) {
+        if (begins && string_length(p) >= length && memcmp(p, word, length) == 0 &&
+            (p[length] == ' ' || p[length] == '\0')) {
             return true;
         }
     }
@@ -93,11 +93,13 @@ static void banner(const char *loader)
     struct memory_info memory;
 
     memory_info_get(&memory);
-    console_printf("\x1b[1;36m%s\x1b[0m\n", "=====================================================================");
+    console_printf("\x1b[1;36m%s\x1b[0m\n",
+                   "=====================================================================");
     console_printf(" \x1b[1;33mAlexandria\x1b[0m, a kernel to read: tasks, paging, traps in a few pages\n");
-    console_printf(" booted by %s, %u MiB of memory, %u KiB of them the kernel's\n", loader, memory.total / 256,
-                   memory.kernel * 4);
-    console_printf("\x1b[1;36m%s\x1b[0m\n", "=====================================================================");
+    console_printf(" booted by %s, %u MiB of memory, %u KiB of them the kernel's\n", loader,
+                   memory.total / 256, memory.kernel * 4);
+    console_printf("\x1b[1;36m%s\x1b[0m\n",
+                   "=====================================================================");
 }
 
 /* Entered from entry.asm; what it becomes is task 0, which only waits for interrupts. */

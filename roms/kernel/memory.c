@@ -18,8 +18,8 @@
 #define FRAME_COUNT  (MEMORY_LIMIT / FRAME_SIZE)
 #define PAGE_BITS    0xfffff000u
 
-enum { PTE_P = 1, PTE_RW = 2, PTE_US = 4 };               /* page table entry */
-enum { FAULT_P = 1, FAULT_W = 2, FAULT_U = 4 };           /* page fault error code */
+enum { PTE_P = 1, PTE_RW = 2, PTE_US = 4 };     /* page table entry */
+enum { FAULT_P = 1, FAULT_W = 2, FAULT_U = 4 }; /* page fault error code */
 enum { CR0_WP = 1 << 16, CR0_PG = (int)(1u << 31) };
 
 extern const char user_begin[], user_end[], kernel_end[]; /* kernel.ld */
@@ -131,7 +131,8 @@ uint32_t memory_directory_new(void)
     uint32_t directory = memory_frame_alloc();
 
     if (directory != 0) {
-        memcpy((void *)directory, (void *)kernel_directory, MEMORY_LIMIT / (FRAME_SIZE * ENTRIES) * sizeof(uint32_t));
+        memcpy((void *)directory, (void *)kernel_directory,
+               MEMORY_LIMIT / (FRAME_SIZE * ENTRIES) * sizeof(uint32_t));
     }
     return directory;
 }
@@ -163,13 +164,14 @@ bool memory_writable(const void *linear, uint32_t length)
 {
     uint32_t begin = (uint32_t)linear;
 
-    return within(begin, length, USER_HEAP, USER_HEAP_END) || within(begin, length, USER_STACK, USER_STACK_END);
+    return within(begin, length, USER_HEAP, USER_HEAP_END) ||
+           within(begin, length, USER_STACK, USER_STACK_END);
 }
 
 bool memory_readable(const void *linear, uint32_t length)
 {
-    return memory_writable(linear, length)
-           || within((uint32_t)linear, length, (uint32_t)user_begin, (uint32_t)user_end);
+    return memory_writable(linear, length) ||
+           within((uint32_t)linear, length, (uint32_t)user_begin, (uint32_t)user_end);
 }
 
 /*

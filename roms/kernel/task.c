@@ -65,7 +65,7 @@ void task_setup(void)
 {
     uint32_t cr4;
 
-    tasks[0] = (struct task){ .state = TASK_READY, .directory = memory_kernel_directory(), .name = "idle" };
+    tasks[0] = (struct task){.state = TASK_READY, .directory = memory_kernel_directory(), .name = "idle"};
     __asm__ volatile("movl %%cr4, %0" : "=r"(cr4));
     have_fxsr = (cr4 & 0x200) != 0;
     __asm__ volatile("clts\n\tfninit");
@@ -114,9 +114,17 @@ static uint32_t *first_stack(uint32_t *top, const struct program *program, uint3
     struct trap_frame *frame = (struct trap_frame *)top - 1;
     uint32_t *sp = (uint32_t *)frame;
 
-    *frame = (struct trap_frame){ .gs = 0, .fs = 0, .es = USER_DATA, .ds = USER_DATA, .ebx = (uint32_t)program->main,
-                                  .eax = argument, .eip = (uint32_t)user_start, .cs = USER_CODE,
-                                  .eflags = EFLAGS_IF, .esp = USER_STACK_END, .ss = USER_DATA };
+    *frame = (struct trap_frame){.gs = 0,
+                                 .fs = 0,
+                                 .es = USER_DATA,
+                                 .ds = USER_DATA,
+                                 .ebx = (uint32_t)program->main,
+                                 .eax = argument,
+                                 .eip = (uint32_t)user_start,
+                                 .cs = USER_CODE,
+                                 .eflags = EFLAGS_IF,
+                                 .esp = USER_STACK_END,
+                                 .ss = USER_DATA};
     *--sp = (uint32_t)trap_return; /* context_switch() returns to it */
     sp -= 4;                       /* and pops EDI, ESI, EBX, EBP before: whatever is there */
     return sp;
@@ -316,8 +324,11 @@ bool task_info_get(unsigned slot, struct task_info *info)
     if (slot >= TASK_COUNT || task->state == TASK_FREE) {
         return false;
     }
-    *info = (struct task_info){ .pid = task->pid, .parent = task->parent, .ticks = task->ticks,
-                                .switches = task->switches, .frames = task->frames };
+    *info = (struct task_info){.pid = task->pid,
+                               .parent = task->parent,
+                               .ticks = task->ticks,
+                               .switches = task->switches,
+                               .frames = task->frames};
     string_copy(info->name, task->name, sizeof info->name);
     string_copy(info->state, task == current ? "running" : states[task->state], sizeof info->state);
     return true;

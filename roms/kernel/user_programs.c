@@ -64,16 +64,16 @@ static int divide_main(uint32_t divisor)
 }
 
 const struct program programs[] = {
-    { "shell", "another shell", shell_main },
-    { "spin", "compute for N seconds (5)", spin_main },
-    { "count", "count to N (5), twice a second", count_main },
-    { "crash", "write to address N (0), which is not ours", crash_main },
-    { "divide", "divide by N (0)", divide_main },
-    { "selftest", "test the kernel from outside", selftest_main },
-    { "t-count", NULL, test_count_main },
-    { "t-fpu", NULL, test_fpu_main },
-    { "t-private", NULL, test_private_main },
-    { "t-spin", NULL, test_spin_main },
-    { "t-fault", NULL, test_fault_main },
-    { NULL, NULL, NULL },
+    {"shell", "another shell", shell_main},
+    {"spin", "compute for N seconds (5)", spin_main},
+    {"count", "count to N (5), twice a second", count_main},
+    {"crash", "write to address N (0), which is not ours", crash_main},
+    {"divide", "divide by N (0)", divide_main},
+    {"selftest", "test the kernel from outside", selftest_main},
+    {"t-count", NULL, test_count_main},
+    {"t-fpu", NULL, test_fpu_main},
+    {"t-private", NULL, test_private_main},
+    {"t-spin", NULL, test_spin_main},
+    {"t-fault", NULL, test_fault_main},
+    {NULL, NULL, NULL},
 };

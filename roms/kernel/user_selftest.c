@@ -8,7 +8,16 @@
 #include "roms/kernel/user.h"
 
 enum { FPU_ROUNDS = 50, SPIN_TICKS = 12, SECRET = 0x5ec2e7 };
-enum { FAULT_NULL, FAULT_KERNEL, FAULT_TEXT, FAULT_CLI, FAULT_PORT, FAULT_INVALID, FAULT_DIVIDE, FAULT_COUNT };
+enum {
+    FAULT_NULL,
+    FAULT_KERNEL,
+    FAULT_TEXT,
+    FAULT_CLI,
+    FAULT_PORT,
+    FAULT_INVALID,
+    FAULT_DIVIDE,
+    FAULT_COUNT
+};
 
 struct score {
     unsigned passed, failed;
@@ -135,14 +144,18 @@ static void check_system_calls(struct score *score)
     struct task_info info;
     int pid = get_pid();
 
-    check(score, find_task(pid, &info) && string_equal(info.name, "selftest"), "system call: getpid names this task");
-    check(score, system_call_raw(SYS_COUNT, 0, 0, 0) == ERR_NO_CALL, "system call: an unknown number is refused");
-    check(score, write_console((const char *)0x100000, 4) == ERR_FAULT, "system call: kernel text is not for writing out");
+    check(score, find_task(pid, &info) && string_equal(info.name, "selftest"),
+          "system call: getpid names this task");
+    check(score, system_call_raw(SYS_COUNT, 0, 0, 0) == ERR_NO_CALL,
+          "system call: an unknown number is refused");
+    check(score, write_console((const char *)0x100000, 4) == ERR_FAULT,
+          "system call: kernel text is not for writing out");
     check(score, get_task_info(0, (struct task_info *)0x200000) == ERR_FAULT,
           "system call: results do not go to kernel memory");
     check(score, write_console((const char *)USER_HEAP, 0xf0000000u) == ERR_FAULT,
           "system call: a length that wraps is refused");
-    check(score, spawn("no-such-program", 0, 0) == ERR_NO_SUCH, "system call: spawn knows what it does not know");
+    check(score, spawn("no-such-program", 0, 0) == ERR_NO_SUCH,
+          "system call: spawn knows what it does not know");
 }
 
 static void check_memory(struct score *score)
@@ -157,7 +170,8 @@ static void check_memory(struct score *score)
     page[1] = SECRET;
     second = page[1024];
     get_memory_info(&after);
-    check(score, first == 0 && second == 0 && page[1] == SECRET, "page fault: untouched pages read as zero and keep a value");
+    check(score, first == 0 && second == 0 && page[1] == SECRET,
+          "page fault: untouched pages read as zero and keep a value");
     check(score, after.faults - before.faults == 2, "page fault: one for each page touched");
     *(volatile uint32_t *)USER_HEAP = SECRET;
     child = spawn("t-private", 99, 0);
@@ -171,13 +185,13 @@ static void check_faults(struct score *score)
         int status;
         const char *what;
     } expected[FAULT_COUNT] = {
-        [FAULT_NULL] = { 14, "fault: reading through NULL ends the task with #PF" },
-        [FAULT_KERNEL] = { 14, "fault: reading kernel memory does" },
-        [FAULT_TEXT] = { 14, "fault: writing program text does" },
-        [FAULT_CLI] = { 13, "fault: CLI ends it with #GP" },
-        [FAULT_PORT] = { 13, "fault: port input does" },
-        [FAULT_INVALID] = { 6, "fault: UD2 ends it with #UD" },
-        [FAULT_DIVIDE] = { 0, "fault: division by zero ends it with #DE" },
+        [FAULT_NULL] = {14, "fault: reading through NULL ends the task with #PF"},
+        [FAULT_KERNEL] = {14, "fault: reading kernel memory does"},
+        [FAULT_TEXT] = {14, "fault: writing program text does"},
+        [FAULT_CLI] = {13, "fault: CLI ends it with #GP"},
+        [FAULT_PORT] = {13, "fault: port input does"},
+        [FAULT_INVALID] = {6, "fault: UD2 ends it with #UD"},
+        [FAULT_DIVIDE] = {0, "fault: division by zero ends it with #DE"},
     };
 
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
@@ -187,7 +201,7 @@ static void check_faults(struct score *score)
 
 static void check_switching(struct score *score)
 {
-    struct task_info info = { 0 };
+    struct task_info info = {0};
     int a = spawn("t-count", 100, 0), b = spawn("t-count", 50, 0);
     uint32_t start;
 
@@ -204,7 +218,8 @@ static void check_switching(struct score *score)
     }
     check(score, find_task(a, &info) && info.ticks > 0, "preemption: a task that never yields got a share");
     check(score, info.ticks < SPIN_TICKS, "preemption: and not everything");
-    check(score, kill_task(a) == 0 && wait_for(a) == STATUS_KILLED, "preemption: it can be ended from outside");
+    check(score, kill_task(a) == 0 && wait_for(a) == STATUS_KILLED,
+          "preemption: it can be ended from outside");
 
     start = get_ticks();
     sleep_ticks(5);
@@ -240,7 +255,7 @@ static void check_leaks(struct score *score)
 
 int selftest_main(uint32_t power_off)
 {
-    struct score score = { 0, 0 };
+    struct score score = {0, 0};
 
     check_system_calls(&score);
     check_memory(&score);

@@ -45,8 +45,8 @@ static void command_ps(unsigned count, char **words)
     print("\x1b[1;37m PID PARENT NAME       STATE     TICKS  SWITCHES  KiB\x1b[0m\n");
     for (unsigned slot = 0; (found = get_task_info(slot, &info)) >= 0; slot++) {
         if (found > 0) {
-            print("%4d %6d %-10s %-8s %6u %9u %4u\n", info.pid, info.parent, info.name, info.state, info.ticks,
-                  info.switches, info.frames * 4);
+            print("%4d %6d %-10s %-8s %6u %9u %4u\n", info.pid, info.parent, info.name, info.state,
+                  info.ticks, info.switches, info.frames * 4);
         }
     }
 }
@@ -58,7 +58,8 @@ static void command_mem(unsigned count, char **words)
     (void)count;
     (void)words;
     get_memory_info(&info);
-    print("frames of 4 KiB: %u in all, %u free; the kernel's image has %u more\n", info.total, info.free, info.kernel);
+    print("frames of 4 KiB: %u in all, %u free; the kernel's image has %u more\n", info.total, info.free,
+          info.kernel);
     print("pages given on demand since the start: %u\n", info.faults);
 }
 
@@ -108,16 +109,11 @@ static void command_poweroff(unsigned count, char **words)
 }
 
 static const struct command commands[] = {
-    { "help", "this list", command_help },
-    { "ps", "the tasks", command_ps },
-    { "mem", "the memory", command_mem },
-    { "ticks", "time since the start", command_ticks },
-    { "echo", "say the words", command_echo },
-    { "clear", "clear the screen", command_clear },
-    { "kill", "end task N", command_kill },
-    { "reboot", "start again", command_reboot },
-    { "poweroff", "switch off", command_poweroff },
-    { NULL, NULL, NULL },
+    {"help", "this list", command_help},          {"ps", "the tasks", command_ps},
+    {"mem", "the memory", command_mem},           {"ticks", "time since the start", command_ticks},
+    {"echo", "say the words", command_echo},      {"clear", "clear the screen", command_clear},
+    {"kill", "end task N", command_kill},         {"reboot", "start again", command_reboot},
+    {"poweroff", "switch off", command_poweroff}, {NULL, NULL, NULL},
 };
 
 static void report(int status)
