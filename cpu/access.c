@@ -74,6 +74,13 @@ struct place {
 
 enum access_flags { ACCESS_READ = PAGEWALK_READ, ACCESS_WRITE = PAGEWALK_WRITE, ACCESS_USER = PAGEWALK_USER };
 
+/* A watch took the entry's write tag away and is gone: fill the entry again. */
+static bool write_tag_is_due(const struct vcpu *cpu, const struct tlb_entry *entry, unsigned flags)
+{
+    return (flags & ACCESS_WRITE) && entry->write == TLB_NO_TAG && entry->roff != UINT64_MAX &&
+           !ram_watched(cpu->wiring.mem->ram, entry->roff);
+}
+
 /* Where is the byte at `linear`? False: #PF is pending. */
 static bool find_place(struct vcpu *cpu, lin_t linear, unsigned flags, struct place *place)
 {
@@ -82,7 +89,7 @@ static bool find_place(struct vcpu *cpu, lin_t linear, unsigned flags, struct pl
     uint8_t rights = flags & ACCESS_WRITE ? TLB_WRITE | TLB_DIRTY : TLB_READ;
     uint32_t error_code;
 
-    if (entry->page == page && (entry->rights & rights) == rights) {
+    if (entry->page == page && (entry->rights & rights) == rights && !write_tag_is_due(cpu, entry, flags)) {
         place->gpa = entry->gpa | (linear & PAGE_OFFSET_MASK);
     } else if (!tlb_fill(cpu->tlb, &cpu->paging, linear, flags, &place->gpa, &error_code)) {
         return raise_page_fault(cpu, linear, error_code);
@@ -275,6 +282,15 @@ bool mem_probe_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, unsigned 
 
     TRY(segment_check(cpu, seg, offset, size, 0, true, &linear));
     return find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span);
+}
+
+bool access_probe_read(struct vcpu *cpu, unsigned seg, uint32_t offset, unsigned size)
+{
+    struct span span;
+    lin_t linear;
+
+    TRY(segment_check(cpu, seg, offset, size, 0, false, &linear));
+    return find_span(cpu, linear, size, ACCESS_READ | view_flag(cpu), &span);
 }
 
 #define DEFINE_ACCESS(bits)                                                                                        \

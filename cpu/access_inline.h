@@ -19,6 +19,9 @@ bool access_rmw_begin(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rm
                       unsigned size);
 void access_rmw_end(struct vcpu *cpu, const struct rmw *rmw, const void *bytes, unsigned size);
 
+/* Check that [offset, offset + size) could be read, raising what the read would raise. */
+bool access_probe_read(struct vcpu *cpu, unsigned seg, uint32_t offset, unsigned size);
+
 /* Segment check alone: true and the linear address when [offset, offset + size) may be accessed; false without
  * raising anything. */
 bool access_segment_allows(const struct vcpu *cpu, unsigned seg, uint32_t offset, unsigned size, bool write,
