@@ -7,8 +7,8 @@
  * serves all linear aliases. A run ends at an OPF_END instruction, at the end of the page and at RUN_INSN_MAX.
  *
  * Self-modifying code: a frame that holds a run has RAM_WATCH_CODE set and a bitmap of the bytes that were decoded.
- * A write to other bytes of the frame costs a bitmap test; a write to decoded ones drops the runs of that frame
- * that contain them and sets ATTENTION_CODE, so that the interpreter leaves the run it is in before the next
+ * A write to other bytes of the frame costs a bitmap test; a write to decoded ones drops the runs that contain them
+ * and sets ATTENTION_CODE, so that the interpreter leaves the run it is in before the next
  * instruction. Memory of dropped runs stays readable until the next icache_new_run().
  */
 #ifndef CPU_ICACHE_H
@@ -19,7 +19,7 @@
 enum { RUN_INSN_MAX = 32 };
 
 struct run {
-    uint64_t key;       /* roff << 1 | code32; ICACHE_DEAD when dropped */
+    uint64_t key;       /* icache_key(); ICACHE_DEAD when dropped */
     struct insn *insn;  /* `count` of them */
     uint16_t count;
     uint16_t length;    /* bytes */
@@ -40,7 +40,6 @@ struct icache {
     size_t run_count, insn_count;
     struct icache_frame **frame;   /* per frame of the VM's memory, NULL when it holds no run; owned */
     uint64_t frame_count;
-    struct run *free_run;          /* the last dropped runs, for use again */
     uint64_t decoded, dropped, flushes; /* statistics */
 };
 
@@ -52,6 +51,12 @@ void icache_destroy(struct icache *icache);
 /* Forget everything. */
 void icache_flush(struct icache *icache);
 
+/* Memory offsets have far fewer than 63 bits. */
+static inline uint64_t icache_key(roff_t roff, bool code32)
+{
+    return roff | (uint64_t)code32 << 63;
+}
+
 static inline unsigned icache_hash(uint64_t key)
 {
     return (unsigned)(key ^ key >> 15) % ICACHE_BUCKETS;
@@ -60,7 +65,7 @@ static inline unsigned icache_hash(uint64_t key)
 /* The run that starts at roff, or NULL. */
 static inline struct run *icache_find(struct icache *icache, roff_t roff, bool code32)
 {
-    uint64_t key = roff << 1 | code32;
+    uint64_t key = icache_key(roff, code32);
     struct run *run = icache->bucket[icache_hash(key)];
 
     while (run && run->key != key) {
