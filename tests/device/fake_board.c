@@ -13,7 +13,8 @@ struct fake_board *fake_board_create(void)
     struct error error = {.text = ""};
 
     cr_assert_not_null(fb);
-    cr_assert_eq(ram_init(&fb->ram, FAKE_BOARD_RAM_SIZE + FAKE_BOARD_SPARE_SIZE, &error), 0, "%s", error.text);
+    cr_assert_eq(ram_init(&fb->ram, FAKE_BOARD_RAM_SIZE + FAKE_BOARD_SPARE_SIZE, &error), 0, "%s",
+                 error.text);
     cr_assert_eq(addr_space_init(&fb->mem, "memory", BITS(35, 0), &fb->ram), 0);
     cr_assert_eq(addr_space_init(&fb->io, "io", UINT16_MAX, NULL), 0);
     region_init_memory(&fb->ram_region, "ram", 0, FAKE_BOARD_RAM_SIZE,
@@ -30,6 +31,7 @@ void fake_board_destroy(struct fake_board *fb)
     addr_space_fini(&fb->io);
     addr_space_fini(&fb->mem);
     ram_fini(&fb->ram);
+    free(fb->test_data);
     free(fb);
 }
 

@@ -18,8 +18,8 @@
 #include "mmu/addr_space.h"
 #include "mmu/ram.h"
 
-#define FAKE_BOARD_LINES    64
-#define FAKE_BOARD_RAM_SIZE (4 * MIB)
+#define FAKE_BOARD_LINES      64
+#define FAKE_BOARD_RAM_SIZE   (4 * MIB)
 #define FAKE_BOARD_SPARE_SIZE (64 * MIB) /* backing for devices that allocate memory, such as VRAM */
 
 /* What a line did since the board was made (or since the test cleared it). */
@@ -35,6 +35,7 @@ struct fake_board {
     struct region ram_region; /* FAKE_BOARD_RAM_SIZE bytes at guest-physical 0 */
     struct clock clock;       /* CLOCK_STEPPED, starts at 0 */
     struct fake_line lines[FAKE_BOARD_LINES];
+    void *test_data; /* the test's own, from malloc; freed with the board */
 };
 
 /* Fails the running test when the host refuses something. */
