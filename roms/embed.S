@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The built images as read-only bytes under the names roms.h declares. The paths are relative to the build directory,
- * which CMakeLists.txt hands to the assembler with -I.
+ * The built images as read-only bytes under the names roms.h declares. The paths are relative to the build
+ * directory, which CMakeLists.txt hands to the assembler with -I.
  */
 .macro embed name, file
         .balign 16

@@ -2,8 +2,8 @@
 /*
  * The boot list: how the host's loader tells our boot ROMs what to load and how to enter it.
  *
- * The list is one fw_cfg file, `opt/hypatia/boot`, made by vm/ and read by roms/boot (bootlist.inc holds the same
- * offsets for NASM). It is built once, lives as long as the VM, and is read again after every reset:
+ * The list is one fw_cfg file, `opt/hypatia/boot`, made by vm/ and read by roms/boot (bootlist.inc holds the
+ * same offsets for NASM). It is built once, lives as long as the VM, and is read again after every reset:
  *
  *      +------------------------+ 0
  *      | struct bootlist_header |
@@ -15,13 +15,15 @@
  *      |          ...           |
  *      +------------------------+ at most BOOTLIST_MAX_BYTES
  *
- * What the ROM does: copy every entry to its guest-physical destination by fw_cfg DMA, convert the memory map into the
- * form the kernel reads, enter the kernel. The map comes from INT 15h E820h in bootopt.bin (SeaBIOS knows what it has
- * reserved) and from the list in bootrom.bin. All numbers are little-endian, addresses are guest-physical, and there is
- * no padding. The ROM keeps its work area in [BOOTLIST_WORK, BOOTLIST_WORK_END): nothing may be loaded there.
+ * What the ROM does: copy every entry to its guest-physical destination by fw_cfg DMA, convert the memory map
+ * into the form the kernel reads, enter the kernel. The map comes from INT 15h E820h in bootopt.bin (SeaBIOS
+ * knows what it has reserved) and from the list in bootrom.bin. All numbers are little-endian, addresses are
+ * guest-physical, and there is no padding. The ROM keeps its work area in [BOOTLIST_WORK, BOOTLIST_WORK_END):
+ * nothing may be loaded there.
  *
- * Follows: Linux Documentation/arch/x86/boot.rst, Multiboot 0.6.96, Multiboot2 2.0, QEMU docs/specs/fw_cfg.rst.
- * Not modelled: 64-bit entry points, EFI hand-over, lists longer than BOOTLIST_MAX_BYTES.
+ * Follows: Linux Documentation/arch/x86/boot.rst, Multiboot 0.6.96, Multiboot2 2.0, QEMU
+ * docs/specs/fw_cfg.rst. Not modelled: 64-bit entry points, EFI hand-over, lists longer than
+ * BOOTLIST_MAX_BYTES.
  */
 #ifndef ROMS_BOOT_BOOTLIST_H
 #define ROMS_BOOT_BOOTLIST_H
@@ -104,8 +106,8 @@ struct bootlist_header {
 };
 
 /*
- * One piece of guest memory. Pieces may overlap: a later one wins. The converted memory map is stored after all of
- * them, so a copied multiboot info or boot_params is patched, not overwritten.
+ * One piece of guest memory. Pieces may overlap: a later one wins. The converted memory map is stored after
+ * all of them, so a copied multiboot info or boot_params is patched, not overwritten.
  */
 struct bootlist_entry {
     char file[56];   /*  0 fw_cfg file name, NUL-terminated, matched by the fw_cfg directory; empty: zeros */

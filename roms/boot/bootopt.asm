@@ -2,21 +2,22 @@
 ;
 ; bootopt.bin: the option ROM through which a PC BIOS boots the kernel named by a boot list.
 ;
-; SeaBIOS copies every fw_cfg file genroms/* below 1 MiB, calls its initialisation entry, and enters the bootstrap entry
-; vector of its PnP header into the list of boot devices; the fw_cfg file "bootorder" with the line
-; /rom@genroms/bootopt.bin puts it first. Chosen, it asks the BIOS for the memory map and lets bootload.inc do the rest.
-; If there is nothing to boot it says so and hands back by INT 18h, so that the next boot device gets its turn.
+; SeaBIOS copies every fw_cfg file genroms/* below 1 MiB, calls its initialisation entry, and enters the
+; bootstrap entry vector of its PnP header into the list of boot devices; the fw_cfg file "bootorder" with the
+; line /rom@genroms/bootopt.bin puts it first. Chosen, it asks the BIOS for the memory map and lets
+; bootload.inc do the rest. If there is nothing to boot it says so and hands back by INT 18h, so that the next
+; boot device gets its turn.
 ;
-; Follows: PnP BIOS Specification 1.0A, "Option ROM Header"; BIOS Boot Specification 1.01, "BEV devices"; ACPI, "INT 15H,
-; E820H". Not modelled: a PCI data structure (the ROM belongs to no PCI device), unloading.
+; Follows: PnP BIOS Specification 1.0A, "Option ROM Header"; BIOS Boot Specification 1.01, "BEV devices";
+; ACPI, "INT 15H, E820H". Not modelled: a PCI data structure (the ROM belongs to no PCI device), unloading.
 
     org 0
 
 %include "bootlist.inc"
 %include "protect.inc"
 
-; Two sums of bytes are to be zero modulo 256: the whole ROM's and the PnP header's. checksum.cmake assembles once with
-; both corrections zero, adds up, and assembles again.
+; Two sums of bytes are to be zero modulo 256: the whole ROM's and the PnP header's. checksum.cmake assembles
+; once with both corrections zero, adds up, and assembles again.
 %ifndef ROM_SUM
 %define ROM_SUM 0
 %define PNP_SUM 0
@@ -59,7 +60,7 @@ PNP_HEADER_SIZE equ $ - pnp_header
 manufacturer_name: db 'Hypatia', 0
 product_name:      db 'Hypatia kernel loader', 0
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; The bootstrap entry vector, entered by a far call in real mode.
 bootstrap:
     cli
@@ -77,8 +78,8 @@ bootstrap:
     mov ds, ax
     enter_protected_mode boot_main
 
-; INT 15h E820h until the BIOS has no more, into WORK_MAP. ACPI 3.0 BIOSes may return 24 bytes when asked for them; we
-; ask for 20. A BIOS without the call leaves the count at zero, and the list's own map is used.
+; INT 15h E820h until the BIOS has no more, into WORK_MAP. ACPI 3.0 BIOSes may return 24 bytes when asked for
+; them; we ask for 20. A BIOS without the call leaves the count at zero, and the list's own map is used.
 bits 16
 map_from_bios:
     mov dword [WORK_MAP_COUNT], 0
@@ -110,7 +111,7 @@ map_from_bios:
 .done:
     ret
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; From protected mode to real mode: AX = CS, DX = IP to continue at, with DS = 0. The 16-bit segments first put the
 ; limits and attributes of real mode into the hidden parts of the segment registers.
 bits 32

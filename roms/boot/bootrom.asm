@@ -2,14 +2,15 @@
 ;
 ; bootrom.bin: a system ROM of 64 KiB that boots the kernel named by a boot list and is no BIOS.
 ;
-; It lies at FFFF0000h, where the processor starts, and at F0000h. It goes to protected mode at once, brings the chips a
-; kernel expects a BIOS to have set up into a BIOS-like state (interrupt controllers, timer, local APIC, VGA text mode
-; with a font, PIIX4 power management base, a few BIOS data area words) and leaves the rest to bootload.inc. Everything
-; that went wrong is said on the text screen and on COM1; then the machine halts.
+; It lies at FFFF0000h, where the processor starts, and at F0000h. It goes to protected mode at once, brings
+; the chips a kernel expects a BIOS to have set up into a BIOS-like state (interrupt controllers, timer, local
+; APIC, VGA text mode with a font, PIIX4 power management base, a few BIOS data area words) and leaves the
+; rest to bootload.inc. Everything that went wrong is said on the text screen and on COM1; then the machine
+; halts.
 ;
-; Follows: the 8259A, 8254 and 16550 data sheets, IBM VGA registers as in FreeVGA's documents, the 82371AB (PIIX4) data
-; sheet. Not modelled: every BIOS interrupt, so no real-mode entry (kind LINUX16), no option ROMs, no PCI resource
-; assignment, no ACPI or SMBIOS tables.
+; Follows: the 8259A, 8254 and 16550 data sheets, IBM VGA registers as in FreeVGA's documents, the 82371AB
+; (PIIX4) data sheet. Not modelled: every BIOS interrupt, so no real-mode entry (kind LINUX16), no option
+; ROMs, no PCI resource assignment, no ACPI or SMBIOS tables.
 
     org 0
 
@@ -20,7 +21,7 @@ ROM_SIZE equ 10000h
 
 COM1     equ 3f8h
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 bits 16
 start:
     cli
@@ -39,7 +40,7 @@ setup:
     call bda_setup
     jmp boot_main
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; Both 8259A: edge-triggered, cascaded on IRQ 2, vectors 08h and 70h as a BIOS leaves them, every line masked.
 pic_setup:
     mov esi, pic_writes
@@ -60,8 +61,9 @@ pit_writes:
     dw 43h, 36h, 40h, 0, 40h, 0
     dw 0
 
-; Where there is a local APIC it stands between the 8259A and the processor: let it pass their interrupts (LINT0) and the
-; NMI (LINT1) through. MultiProcessor Specification 1.4 calls that virtual wire mode and wants it of a BIOS.
+; Where there is a local APIC it stands between the 8259A and the processor: let it pass their interrupts
+; (LINT0) and the NMI (LINT1) through. MultiProcessor Specification 1.4 calls that virtual wire mode and wants
+; it of a BIOS.
 APIC_BASE       equ 0fee00000h
 APIC_SPURIOUS   equ APIC_BASE + 0f0h
 APIC_LINT0      equ APIC_BASE + 350h
@@ -91,7 +93,7 @@ write_ports:
 .done:
     ret
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; The words of the BIOS data area that kernels look at: COM1's port, no extended area, base memory, the video mode.
 bda_setup:
     mov word [400h], COM1
@@ -104,8 +106,8 @@ bda_setup:
     mov word [485h], 16                 ; scan lines a character
     ret
 
-; PIIX4 function 3, if there is one: its power management registers to I/O port 600h and switched on, so that the soft-off
-; port is at 604h, where SeaBIOS has it too.
+; PIIX4 function 3, if there is one: its power management registers to I/O port 600h and switched on, so that
+; the soft-off port is at 604h, where SeaBIOS has it too.
 PCI_ADDRESS equ 0cf8h
 PCI_DATA    equ 0cfch
 PIIX4_PM    equ 80000000h | (1 << 11) | (3 << 8)
@@ -131,7 +133,7 @@ power_setup:
 .done:
     ret
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; VGA: mode 3, 80x25 characters of 9x16 dots, 720x400, colours as always.
 ATTRIBUTE     equ 3c0h
 MISC_WRITE    equ 3c2h
@@ -181,7 +183,8 @@ vga_setup:
     rep stosd
     jmp vga_attributes
 
-; The attribute controller takes index and value at one port in turn; reading the status starts with the index.
+; The attribute controller takes index and value at one port in turn; reading the status starts with the
+; index.
 vga_attributes:
     mov dx, INPUT_STATUS
     in al, dx
@@ -199,7 +202,8 @@ vga_attributes:
     out dx, al
     ret
 
-; The 64 colours of the EGA, rgbRGB with r, g, b one third and R, G, B two thirds of full strength; six bits each.
+; The 64 colours of the EGA, rgbRGB with r, g, b one third and R, G, B two thirds of full strength; six bits
+; each.
 vga_palette:
     mov dx, DAC_MASK
     mov al, 0ffh
@@ -230,7 +234,8 @@ vga_palette:
     jb .colour
     ret
 
-; Load the font: it lives in plane 2, 32 bytes a character, of which 16 show. The plane is made visible at A0000h for it.
+; Load the font: it lives in plane 2, 32 bytes a character, of which 16 show. The plane is made visible at
+; A0000h for it.
 vga_font:
     mov esi, font_open
     call write_ports_16
@@ -319,7 +324,7 @@ attribute_values:
     db 00h, 01h, 02h, 03h, 04h, 05h, 14h, 07h, 38h, 39h, 3ah, 3bh, 3ch, 3dh, 3eh, 3fh
     db 0ch, 00h, 0fh, 08h, 00h          ; text with blinking and line graphics; overscan; planes; panning; select
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; EAX = message: on the top row of the screen, and on COM1 at 115200 baud; then nothing more.
 boot_failed:
     push eax
@@ -341,8 +346,8 @@ enter_linux16:
     mov eax, message_linux16
     jmp boot_failed
 
-; The NUL-terminated text at CS:ESI, to the screen at EDI and to COM1. A transmitter that never becomes ready is given up
-; on after some tries: perhaps there is no COM1.
+; The NUL-terminated text at CS:ESI, to the screen at EDI and to COM1. A transmitter that never becomes ready
+; is given up on after some tries: perhaps there is no COM1.
 print:
     mov al, [cs:esi]
     inc esi
@@ -381,7 +386,7 @@ message_linux16: db 'a real-mode kernel entry needs a BIOS', 0
 align 4
 %include "font.inc"
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
     times ROM_SIZE - 16 - ($ - $$) db 0ffh
 bits 16
 reset_vector:                           ; FFFFFFF0h; the far jump brings CS down to F000h

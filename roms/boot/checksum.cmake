@@ -4,8 +4,9 @@
 #
 #   cmake -DNASM=nasm -DSOURCE=bootopt.asm -DINCLUDE=boot/ -DOUTPUT=bootopt.bin -P checksum.cmake
 #
-# The first pass has zeros where the two corrections go; they are computed from it and handed to the second pass.
-# BIOS Boot Specification 1.01, "Option ROM Header": the word at 1Ah points to the PnP header, 32 bytes here.
+# The first pass has zeros where the two corrections go; they are computed from it and handed to the second
+# pass. BIOS Boot Specification 1.01, "Option ROM Header": the word at 1Ah points to the PnP header, 32 bytes
+# here.
 
 function(assemble rom_sum pnp_sum)
   execute_process(

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The board's chips other than screen, keyboard and serial port: the two 8259A interrupt controllers, channel 0 of the
- * 8254 timer, and the ports that switch the machine off or reset it.
+ * The board's chips other than screen, keyboard and serial port: the two 8259A interrupt controllers, channel
+ * 0 of the 8254 timer, and the ports that switch the machine off or reset it.
  *
- * Follows the 8259A and 8254 data sheets; the soft-off ports are those of PIIX4 as PC firmware sets it up (604h) and of
- * Bochs (B004h). Not modelled: APIC, HPET, ACPI tables (a real kernel would look the ports up there).
+ * Follows the 8259A and 8254 data sheets; the soft-off ports are those of PIIX4 as PC firmware sets it up
+ * (604h) and of Bochs (B004h). Not modelled: APIC, HPET, ACPI tables (a real kernel would look the ports up
+ * there).
  */
 #include "roms/kernel/kernel.h"
 

@@ -2,9 +2,10 @@
 /*
  * Output: everything goes to the 80x25 text screen and to COM1.
  *
- * Follows IBM's VGA text mode (B8000h, character and attribute bytes, cursor in CRTC registers 0Eh and 0Fh) and the
- * 16550 data sheet. The screen understands what the serial terminal gets: ESC [ n ; n m with colours 30-37 and 40-47,
- * 0 and 1, and ESC [ 2 J. Not modelled: other video modes, scrolling back, interrupt-driven output.
+ * Follows IBM's VGA text mode (B8000h, character and attribute bytes, cursor in CRTC registers 0Eh and 0Fh)
+ * and the 16550 data sheet. The screen understands what the serial terminal gets: ESC [ n ; n m with colours
+ * 30-37 and 40-47, 0 and 1, and ESC [ 2 J. Not modelled: other video modes, scrolling back, interrupt-driven
+ * output.
  */
 #include "roms/kernel/kernel.h"
 

@@ -2,8 +2,8 @@
 /*
  * The processor's tables: GDT, IDT, TSS, the FPU's first state, and where traps go.
  *
- * SDM: Volume 3A, "Protected-Mode Memory Management", "Interrupt and Exception Handling", "Task Management" (the TSS is
- * used for one thing only: the kernel stack of the running task).
+ * SDM: Volume 3A, "Protected-Mode Memory Management", "Interrupt and Exception Handling", "Task Management"
+ * (the TSS is used for one thing only: the kernel stack of the running task).
  *
  * Not modelled: task gates, call gates, SYSENTER, more than one processor.
  */

@@ -1,10 +1,10 @@
 ; SPDX-License-Identifier: GPL-3.0-or-later
 ;
-; Alexandria's assembly: the Multiboot headers, the first instructions, the gates of all traps, the context switch, and
-; the one routine that runs in ring 3 before a program's C code.
+; Alexandria's assembly: the Multiboot headers, the first instructions, the gates of all traps, the context
+; switch, and the one routine that runs in ring 3 before a program's C code.
 ;
-; Follows: Multiboot 0.6.96 and Multiboot2 2.0; SDM Volume 3A, "Interrupt and Exception Handling". Everything that C can
-; do is in C; what is here has to do with stacks, of which C knows nothing.
+; Follows: Multiboot 0.6.96 and Multiboot2 2.0; SDM Volume 3A, "Interrupt and Exception Handling". Everything
+; that C can do is in C; what is here has to do with stacks, of which C knows nothing.
 
 bits 32
 
@@ -42,7 +42,7 @@ _start:
     hlt
     jmp .halt
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; The gates. The processor has pushed SS, ESP (from ring 3 only), EFLAGS, CS, EIP and for some exceptions an error code;
 ; each gate adds the missing 0 and its vector, and trap_common the rest of struct trap_frame.
 %macro gate 1
@@ -83,8 +83,8 @@ trap_return:                                    ; also where a new task begins: 
     add esp, 8                                  ; vector, error code
     iretd
 
-; void context_switch(uint32_t **save_esp, uint32_t *load_esp): what C expects a call to preserve, the old stack pointer
-; away, the new one in; the return address on the new stack is where that task once called us.
+; void context_switch(uint32_t **save_esp, uint32_t *load_esp): what C expects a call to preserve, the old
+; stack pointer away, the new one in; the return address on the new stack is where that task once called us.
 context_switch:
     mov eax, [esp + 4]
     mov edx, [esp + 8]
@@ -110,7 +110,7 @@ trap_gates:                                     ; addresses of gates 0 to 47, th
 %endrep
     dd gate_128
 
-; ---------------------------------------------------------------------------------------------------------------------
+; ----------------------------------------------------------------------------------------------------------
 ; Ring 3: EBX = the program's function, EAX = its argument. The first push is the task's first page fault.
 section .user_text exec
 user_start:

@@ -2,9 +2,9 @@
 /*
  * Input: the PS/2 keyboard behind the i8042 and the receiver of COM1 feed one queue of characters.
  *
- * Follows IBM's PS/2 technical reference (scan code set 1, which the i8042 makes of the keyboard's set 2) and the 16550
- * data sheet. US layout. Ctrl-C does not enter the queue: it ends the task the shell waits for, if there is one.
- * Not modelled: Alt, Num Lock, cursor and function keys, keyboard lights.
+ * Follows IBM's PS/2 technical reference (scan code set 1, which the i8042 makes of the keyboard's set 2) and
+ * the 16550 data sheet. US layout. Ctrl-C does not enter the queue: it ends the task the shell waits for, if
+ * there is one. Not modelled: Alt, Num Lock, cursor and function keys, keyboard lights.
  */
 #include "roms/kernel/kernel.h"
 
@@ -63,9 +63,6 @@ void input_setup(void)
 
 static void enqueue(char c)
 {
-    if (c == CTRL_C) {
-        task_interrupt();
-    }
     if (queue_in - queue_out < sizeof queue) {
         queue[queue_in++ % sizeof queue] = c;
         task_input_arrived();
@@ -75,6 +72,15 @@ static void enqueue(char c)
 int input_read(void)
 {
     return queue_in == queue_out ? -1 : (uint8_t)queue[queue_out++ % sizeof queue];
+}
+
+/* Ctrl-C ends the program that another one waits for, or else is a character like any. This may be the end of the running
+ * task: the chips must have been served by then. */
+static void interrupt(void)
+{
+    if (!task_interrupt()) {
+        enqueue(CTRL_C);
+    }
 }
 
 static char key_character(uint8_t key)
@@ -110,6 +116,8 @@ static void scan_code(uint8_t code)
         shift = down;
     } else if (key == KEY_CAPS_LOCK) {
         caps_lock ^= down;
+    } else if (down && key_character(key) == CTRL_C) {
+        interrupt();
     } else if (down && key_character(key) != 0) {
         enqueue(key_character(key));
     }
@@ -122,10 +130,20 @@ void input_keyboard_irq(void)
     }
 }
 
+/* Empty the receiver in any case: its interrupt line must fall before it can rise again. */
 void input_serial_irq(void)
 {
+    bool interrupted = false;
+
     while (in8(COM1 + LSR) & LSR_DATA_READY) {
         char c = (char)in8(COM1);
-        enqueue(c == '\r' ? '\n' : c);
+        if (c == CTRL_C) {
+            interrupted = true;
+        } else {
+            enqueue(c == '\r' ? '\n' : c);
+        }
+    }
+    if (interrupted) {
+        interrupt();
     }
 }

@@ -7,8 +7,8 @@
  *      chips.c    8259, 8254, soft-off, reset      console.c  text screen and COM1
  *      input.c    keyboard and COM1                system.c   the system calls
  *
- * One rule keeps it simple: interrupts are off whenever kernel code runs, save in the idle loop. So the kernel needs no
- * locks; a task gives up the processor inside the kernel only where it calls task_schedule().
+ * One rule keeps it simple: interrupts are off whenever kernel code runs, save in the idle loop. So the
+ * kernel needs no locks; a task gives up the processor inside the kernel only where it calls task_schedule().
  */
 #ifndef ROMS_KERNEL_KERNEL_H
 #define ROMS_KERNEL_KERNEL_H
@@ -112,7 +112,7 @@ int task_kill(int pid, int status);
 __attribute__((noreturn)) void task_exit(int status);
 void task_wait_for_input(void);
 void task_input_arrived(void);
-void task_interrupt(void); /* Ctrl-C: end the task that another one is waiting for */
+bool task_interrupt(void); /* end the task that another one is waiting for; false if nobody waits */
 bool task_info_get(unsigned slot, struct task_info *info);
 void task_fpu_fault(void);
 void context_switch(uint32_t **save_esp, uint32_t *load_esp);

@@ -2,7 +2,8 @@
 /*
  * The little library that the kernel and the programs share; there is no C library underneath.
  *
- * kernel.ld puts this file where ring 3 may read and execute it. Not modelled: 64-bit and floating-point conversions.
+ * kernel.ld puts this file where ring 3 may read and execute it. Not modelled: 64-bit and floating-point
+ * conversions.
  */
 #include "roms/kernel/abi.h"
 

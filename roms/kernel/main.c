@@ -2,9 +2,10 @@
 /*
  * Alexandria, a teaching kernel: from the loader's jump to the first program.
  *
- * Follows Multiboot 0.6.96 and Multiboot2 2.0 for what the loader left: the command line and the map of memory, which
- * are read before anything is written to memory that might hold them. Needs no BIOS. The word `selftest` on the command
- * line runs that program and powers the machine off. Not modelled: boot modules, graphics modes, a symbol table.
+ * Follows Multiboot 0.6.96 and Multiboot2 2.0 for what the loader left: the command line and the map of
+ * memory, which are read before anything is written to memory that might hold them. Needs no BIOS. The word
+ * `selftest` on the command line runs that program and powers the machine off. Not modelled: boot modules,
+ * graphics modes, a symbol table.
  */
 #include "roms/kernel/kernel.h"
 
@@ -96,8 +97,8 @@ static void banner(const char *loader)
     console_printf("\x1b[1;36m%s\x1b[0m\n",
                    "=====================================================================");
     console_printf(" \x1b[1;33mAlexandria\x1b[0m, a kernel to read: tasks, paging, traps in a few pages\n");
-    console_printf(" booted by %s, %u MiB of memory, %u KiB of them the kernel's\n", loader,
-                   memory.total / 256, memory.kernel * 4);
+    console_printf(" booted by %s; %u MiB of memory beside the kernel's %u KiB\n", loader, memory.total / 256,
+                   memory.kernel * 4);
     console_printf("\x1b[1;36m%s\x1b[0m\n",
                    "=====================================================================");
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Memory: who owns which frame, what each task sees, and what happens when it touches what it does not see yet.
+ * Memory: who owns which frame, what each task sees, and what happens when it touches what it does not see
+ * yet.
  *
- * SDM: Volume 3A, "32-Bit Paging". A linear address is split 10:10:12 into directory entry, table entry, offset:
+ * SDM: Volume 3A, "32-Bit Paging". A linear address is split 10:10:12 into directory entry, table entry,
+ * offset:
  *
  *      00000000h - 0FFFFFFFh  the kernel's half: every frame at its own address, ring 0 only, but for the programs' text
  *                             (which ring 3 may read); page 0 absent; the same tables in every directory
@@ -175,8 +177,8 @@ bool memory_readable(const void *linear, uint32_t length)
 }
 
 /*
- * A page fault in a task's heap or stack, from the program or from the kernel working on its behalf, is answered with
- * memory; any other one in ring 3 ends the task; in the kernel it is a bug.
+ * A page fault in a task's heap or stack, from the program or from the kernel working on its behalf, is
+ * answered with memory; any other one in ring 3 ends the task; in the kernel it is a bug.
  */
 void memory_page_fault(struct trap_frame *frame)
 {
@@ -202,8 +204,8 @@ void memory_page_fault(struct trap_frame *frame)
     if ((frame->cs & 3) == 0) {
         console_panic("page fault in the kernel", frame);
     }
-    console_printf("\x1b[1;31mtask %d (%s): page fault: %s of %08x (%s), at %08x: killed\x1b[0m\n", task->pid,
+    console_printf("\x1b[1;31mtask %d (%s): page fault: %s of %08x (%s) at %08x: killed\x1b[0m\n", task->pid,
                    task->name, frame->error_code & FAULT_W ? "write" : "read", address,
-                   frame->error_code & FAULT_P ? "not allowed" : "nothing there", frame->eip);
+                   frame->error_code & FAULT_P ? "denied" : "absent", frame->eip);
     task_exit(STATUS_TRAP + VECTOR_PAGE_FAULT);
 }

@@ -2,8 +2,9 @@
 /*
  * The system calls: INT 80h ends here. abi.h lists them for programs.
  *
- * Ring 3 is not trusted: a number, a pointer, a length is checked before it is used. A pointer that passes may still
- * fault while the kernel follows it, if the page has not been touched yet; memory.c then supplies it, as always.
+ * Ring 3 is not trusted: a number, a pointer, a length is checked before it is used. A pointer that passes
+ * may still fault while the kernel follows it, if the page has not been touched yet; memory.c then supplies
+ * it, as always.
  */
 #include "roms/kernel/kernel.h"
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Tasks: a fixed table of them, each with its own address space and kernel stack, taking turns on one processor.
+ * Tasks: a fixed table of them, each with its own address space and kernel stack, taking turns on one
+ * processor.
  *
  *                    spawn            turn           exit, fault, kill
  *      TASK_FREE ------------> READY <====> running --------------------> ZOMBIE --wait--> FREE
  *                                ^             |                          (detached: FREE at once)
  *                                +-- SLEEPING, WAITING (for a child), READING (for a key)
  *
- * The running task is TASK_READY too; `current` tells which it is. A turn lasts SLICE_TICKS unless the task gives it up.
- * Task 0 is the kernel's idle loop and runs when nobody else can. The FPU changes hands lazily: only when a task that
- * does not own it touches it (#NM, because CR0.TS is set).
+ * The running task is TASK_READY too; `current` tells which it is. A turn lasts SLICE_TICKS unless the task
+ * gives it up. Task 0 is the kernel's idle loop and runs when nobody else can. The FPU changes hands lazily:
+ * only when a task that does not own it touches it (#NM, because CR0.TS is set).
  *
  * Not modelled: priorities, threads that share memory, signals.
  */
@@ -288,14 +289,15 @@ int task_wait(int pid)
     return status;
 }
 
-void task_interrupt(void)
+bool task_interrupt(void)
 {
     for (unsigned i = 1; i < TASK_COUNT; i++) {
         if (tasks[i].state == TASK_WAITING) {
             task_kill(tasks[i].waiting_for, STATUS_KILLED);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 void task_wait_for_input(void)

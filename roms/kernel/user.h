@@ -2,8 +2,8 @@
 /*
  * What a program sees of Alexandria: one function a system call, and printf.
  *
- * A program runs in ring 3 with 64 KiB of stack and 1 MiB of heap at USER_HEAP, both zero until written. It has no
- * writable static data (kernel.ld refuses it): the same code serves every task that runs it.
+ * A program runs in ring 3 with 64 KiB of stack and 1 MiB of heap at USER_HEAP, both zero until written. It
+ * has no writable static data (kernel.ld refuses it): the same code serves every task that runs it.
  */
 #ifndef ROMS_KERNEL_USER_H
 #define ROMS_KERNEL_USER_H

@@ -2,8 +2,8 @@
 /*
  * The programs of the image, the small demonstrations among them, and the library of ring 3.
  *
- * Each demonstration shows one thing a kernel is for: sharing the processor (spin, count) and surviving a program's
- * mistakes (crash, divide). The entries without a help text are pieces of the self test.
+ * Each demonstration shows one thing a kernel is for: sharing the processor (spin, count) and surviving a
+ * program's mistakes (crash, divide). The entries without a help text are pieces of the self test.
  */
 #include "roms/kernel/user.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The self test: the kernel's promises, tried out by a program that has nothing but system calls to do it with.
+ * The self test: the kernel's promises, tried out by a program that has nothing but system calls to do it
+ * with.
  *
- * Prints a line a check and "selftest: N passed, N failed" at the end; with an argument other than 0 it then powers the
- * machine off. Takes about two seconds of guest time. Not covered: the keyboard, the reset.
+ * Prints a line a check and "selftest: N passed, N failed" at the end; with an argument other than 0 it then
+ * powers the machine off. Not covered: the keyboard, the reset.
  */
 #include "roms/kernel/user.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The shell: an ordinary program in ring 3 that reads lines, obeys some itself and runs programs for the rest.
+ * The shell: an ordinary program in ring 3 that reads lines, obeys some itself and runs programs for the
+ * rest.
  *
  *      line editing   Backspace, Ctrl-U (drop the line), Ctrl-C (drop it, or end the program that runs)
  *      a program      NAME [NUMBER] [&]     with & the shell does not wait for it
