@@ -20,24 +20,26 @@
 
 #include "base/error.h"
 
-#define FEATURES_486 (CPU_FEATURE_FPU | CPU_FEATURE_VME | CPU_FEATURE_PSE | CPU_FEATURE_CPUID | CPU_FEATURE_HYPERVISOR)
-#define FEATURES_PENTIUM                                                                                            \
-    (FEATURES_486 | CPU_FEATURE_DE | CPU_FEATURE_TSC | CPU_FEATURE_MSR | CPU_FEATURE_MCE | CPU_FEATURE_CX8 |        \
+#define FEATURES_486                                                                                         \
+    (CPU_FEATURE_FPU | CPU_FEATURE_VME | CPU_FEATURE_PSE | CPU_FEATURE_CPUID | CPU_FEATURE_HYPERVISOR)
+#define FEATURES_PENTIUM                                                                                     \
+    (FEATURES_486 | CPU_FEATURE_DE | CPU_FEATURE_TSC | CPU_FEATURE_MSR | CPU_FEATURE_MCE | CPU_FEATURE_CX8 | \
      CPU_FEATURE_MMX | CPU_FEATURE_APIC)
-#define FEATURES_PENTIUM2                                                                                           \
-    (FEATURES_PENTIUM | CPU_FEATURE_PAE | CPU_FEATURE_SEP | CPU_FEATURE_MTRR | CPU_FEATURE_PGE | CPU_FEATURE_MCA |  \
-     CPU_FEATURE_CMOV | CPU_FEATURE_PAT | CPU_FEATURE_PSE36 | CPU_FEATURE_FXSR | CPU_FEATURE_NOPL)
+#define FEATURES_PENTIUM2                                                                                    \
+    (FEATURES_PENTIUM | CPU_FEATURE_PAE | CPU_FEATURE_SEP | CPU_FEATURE_MTRR | CPU_FEATURE_PGE |             \
+     CPU_FEATURE_MCA | CPU_FEATURE_CMOV | CPU_FEATURE_PAT | CPU_FEATURE_PSE36 | CPU_FEATURE_FXSR |           \
+     CPU_FEATURE_NOPL)
 #define FEATURES_PENTIUM3 (FEATURES_PENTIUM2 | CPU_FEATURE_SSE)
 /* What the later ones share: no PSE-36. */
-#define FEATURES_SSE2                                                                                               \
-    ((FEATURES_PENTIUM3 & ~(CPU_FEATURE_PSE36 | CPU_FEATURE_VME | CPU_FEATURE_MTRR | CPU_FEATURE_MCA)) |            \
+#define FEATURES_SSE2                                                                                        \
+    ((FEATURES_PENTIUM3 & ~(CPU_FEATURE_PSE36 | CPU_FEATURE_VME | CPU_FEATURE_MTRR | CPU_FEATURE_MCA)) |     \
      CPU_FEATURE_SSE2 | CPU_FEATURE_SSE3)
-#define FEATURES_CORE                                                                                               \
-    (FEATURES_SSE2 | CPU_FEATURE_VME | CPU_FEATURE_MTRR | CPU_FEATURE_MCA | CPU_FEATURE_CLFSH | CPU_FEATURE_SS |    \
-     CPU_FEATURE_NX)
+#define FEATURES_CORE                                                                                        \
+    (FEATURES_SSE2 | CPU_FEATURE_VME | CPU_FEATURE_MTRR | CPU_FEATURE_MCA | CPU_FEATURE_CLFSH |              \
+     CPU_FEATURE_SS | CPU_FEATURE_NX)
 
-#define EXTENDED_MAX 0x80000008u
-#define BRAND_MAX 0x80000004u
+#define EXTENDED_MAX    0x80000008u
+#define BRAND_MAX       0x80000004u
 #define HYPERVISOR_LEAF 0x40000000u
 
 static const char vendor_intel[] = "GenuineIntel";
@@ -137,32 +139,32 @@ static const struct {
     const char *name;
     uint64_t feature;
 } feature_names[] = {
-    {"fpu", CPU_FEATURE_FPU},     {"vme", CPU_FEATURE_VME},
-    {"de", CPU_FEATURE_DE},       {"pse", CPU_FEATURE_PSE},
-    {"tsc", CPU_FEATURE_TSC},     {"msr", CPU_FEATURE_MSR},
-    {"pae", CPU_FEATURE_PAE},     {"mce", CPU_FEATURE_MCE},
-    {"cx8", CPU_FEATURE_CX8},     {"apic", CPU_FEATURE_APIC},
-    {"sep", CPU_FEATURE_SEP},     {"mtrr", CPU_FEATURE_MTRR},
-    {"pge", CPU_FEATURE_PGE},     {"mca", CPU_FEATURE_MCA},
-    {"cmov", CPU_FEATURE_CMOV},   {"pat", CPU_FEATURE_PAT},
-    {"pse36", CPU_FEATURE_PSE36}, {"clflush", CPU_FEATURE_CLFSH},
-    {"nx", CPU_FEATURE_NX},       {"mmx", CPU_FEATURE_MMX},
-    {"fxsr", CPU_FEATURE_FXSR},   {"sse", CPU_FEATURE_SSE},
-    {"sse2", CPU_FEATURE_SSE2},   {"ss", CPU_FEATURE_SS},
-    {"sse3", CPU_FEATURE_SSE3},   {"pni", CPU_FEATURE_SSE3},
-    {"ssse3", CPU_FEATURE_SSSE3}, {"monitor", CPU_FEATURE_MONITOR},
-    {"nopl", CPU_FEATURE_NOPL},   {"hypervisor", CPU_FEATURE_HYPERVISOR},
+    {"fpu", CPU_FEATURE_FPU},         {"vme", CPU_FEATURE_VME},     {"de", CPU_FEATURE_DE},
+    {"pse", CPU_FEATURE_PSE},         {"tsc", CPU_FEATURE_TSC},     {"msr", CPU_FEATURE_MSR},
+    {"pae", CPU_FEATURE_PAE},         {"mce", CPU_FEATURE_MCE},     {"cx8", CPU_FEATURE_CX8},
+    {"apic", CPU_FEATURE_APIC},       {"sep", CPU_FEATURE_SEP},     {"mtrr", CPU_FEATURE_MTRR},
+    {"pge", CPU_FEATURE_PGE},         {"mca", CPU_FEATURE_MCA},     {"cmov", CPU_FEATURE_CMOV},
+    {"pat", CPU_FEATURE_PAT},         {"pse36", CPU_FEATURE_PSE36}, {"clflush", CPU_FEATURE_CLFSH},
+    {"nx", CPU_FEATURE_NX},           {"mmx", CPU_FEATURE_MMX},     {"fxsr", CPU_FEATURE_FXSR},
+    {"sse", CPU_FEATURE_SSE},         {"sse2", CPU_FEATURE_SSE2},   {"ss", CPU_FEATURE_SS},
+    {"sse3", CPU_FEATURE_SSE3},       {"pni", CPU_FEATURE_SSE3},    {"ssse3", CPU_FEATURE_SSSE3},
+    {"monitor", CPU_FEATURE_MONITOR}, {"nopl", CPU_FEATURE_NOPL},   {"hypervisor", CPU_FEATURE_HYPERVISOR},
 };
 
 /* A feature, and those it cannot be without. */
 static const struct {
     uint64_t feature, needs;
 } dependencies[] = {
-    {CPU_FEATURE_SSE, CPU_FEATURE_FXSR},   {CPU_FEATURE_SSE2, CPU_FEATURE_SSE},
-    {CPU_FEATURE_SSE3, CPU_FEATURE_SSE2},  {CPU_FEATURE_SSSE3, CPU_FEATURE_SSE3},
-    {CPU_FEATURE_FXSR, CPU_FEATURE_FPU},   {CPU_FEATURE_MMX, CPU_FEATURE_FPU},
-    {CPU_FEATURE_MTRR, CPU_FEATURE_MSR},   {CPU_FEATURE_PAT, CPU_FEATURE_MSR},
-    {CPU_FEATURE_SEP, CPU_FEATURE_MSR},    {CPU_FEATURE_MCA, CPU_FEATURE_MSR | CPU_FEATURE_MCE},
+    {CPU_FEATURE_SSE, CPU_FEATURE_FXSR},
+    {CPU_FEATURE_SSE2, CPU_FEATURE_SSE},
+    {CPU_FEATURE_SSE3, CPU_FEATURE_SSE2},
+    {CPU_FEATURE_SSSE3, CPU_FEATURE_SSE3},
+    {CPU_FEATURE_FXSR, CPU_FEATURE_FPU},
+    {CPU_FEATURE_MMX, CPU_FEATURE_FPU},
+    {CPU_FEATURE_MTRR, CPU_FEATURE_MSR},
+    {CPU_FEATURE_PAT, CPU_FEATURE_MSR},
+    {CPU_FEATURE_SEP, CPU_FEATURE_MSR},
+    {CPU_FEATURE_MCA, CPU_FEATURE_MSR | CPU_FEATURE_MCE},
     {CPU_FEATURE_NX, CPU_FEATURE_PAE | CPU_FEATURE_MSR},
 };
 
@@ -212,17 +214,20 @@ static int parse_feature(const char *item, size_t length, uint64_t *features, st
     uint64_t feature = 0;
 
     if (length < 2 || (item[0] != '+' && item[0] != '-')) {
-        return error_set(error, -EINVAL, "processor feature '%.*s': expected +NAME or -NAME", (int)length, item);
+        return error_set(error, -EINVAL, "processor feature '%.*s': expected +NAME or -NAME", (int)length,
+                         item);
     }
     if (!find_feature(item + 1, length - 1, &feature)) {
-        return error_set(error, -EINVAL, "processor feature '%.*s' is not known", (int)(length - 1), item + 1);
+        return error_set(error, -EINVAL, "processor feature '%.*s' is not known", (int)(length - 1),
+                         item + 1);
     }
     if (item[0] == '-') {
         *features &= ~feature;
         return 0;
     }
     if (feature & features_host_lacks()) {
-        return error_set(error, -EINVAL, "processor feature '%.*s' runs on the host's own unit, which lacks it",
+        return error_set(error, -EINVAL,
+                         "processor feature '%.*s' runs on the host's own unit, which lacks it",
                          (int)(length - 1), item + 1);
     }
     *features |= feature;
@@ -277,8 +282,8 @@ enum { EAX, EBX, ECX, EDX };
 
 uint32_t cpu_signature(const struct cpu_model *model)
 {
-    return (uint32_t)(model->model >> 4) << 16 | (uint32_t)model->family << 8 | (uint32_t)(model->model & 15) << 4 |
-           model->stepping;
+    return (uint32_t)(model->model >> 4) << 16 | (uint32_t)model->family << 8 |
+           (uint32_t)(model->model & 15) << 4 | model->stepping;
 }
 
 /* Twelve characters in three registers. */

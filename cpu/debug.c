@@ -84,7 +84,8 @@ void debug_check_io(struct vcpu *cpu, uint16_t port, unsigned size)
         return;
     }
     for (unsigned n = 0; n < 4; n++) {
-        if (debug_rw(cpu, n) == DEBUG_RW_IO && debug_enabled(cpu, n) && breakpoint_touched(cpu, n, port, size)) {
+        if (debug_rw(cpu, n) == DEBUG_RW_IO && debug_enabled(cpu, n) &&
+            breakpoint_touched(cpu, n, port, size)) {
             record(cpu, BIT(n));
         }
     }

@@ -22,15 +22,15 @@
 
 #include "cpu/vcpu.h"
 
-#define DR6_B0 BIT(0)  /* B0-B3: the breakpoint's condition was met */
-#define DR6_B BITS(3, 0)
-#define DR6_BD BIT(13) /* a MOV of a debug register while DR7.GD was set */
-#define DR6_BS BIT(14) /* single step */
-#define DR6_BT BIT(15) /* the T bit of the TSS switched to */
+#define DR6_B0     BIT(0) /* B0-B3: the breakpoint's condition was met */
+#define DR6_B      BITS(3, 0)
+#define DR6_BD     BIT(13) /* a MOV of a debug register while DR7.GD was set */
+#define DR6_BS     BIT(14) /* single step */
+#define DR6_BT     BIT(15) /* the T bit of the TSS switched to */
 #define DR6_FIXED1 0xffff0ff0u
 
-#define DR7_FIXED1 BIT(10)
-#define DR7_GD BIT(13)
+#define DR7_FIXED1   BIT(10)
+#define DR7_GD       BIT(13)
 #define DR7_WRITABLE (BITS(31, 16) | DR7_GD | BITS(9, 0))
 
 /* What DR7.R/Wn selects. */

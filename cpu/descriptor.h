@@ -35,7 +35,7 @@ enum system_type {
     TYPE_TRAP_GATE32 = 0xf,
 };
 #define TYPE_TSS_BUSY_BIT 0x2u
-#define TYPE_32BIT_BIT 0x8u /* of TSS and gates */
+#define TYPE_32BIT_BIT    0x8u /* of TSS and gates */
 
 struct descriptor {
     uint16_t selector;
@@ -83,7 +83,8 @@ static inline bool descriptor_is_conforming(const struct descriptor *descriptor)
 
 static inline bool descriptor_is_writable_data(const struct descriptor *descriptor)
 {
-    return (descriptor->attr & SEG_S) && !(descriptor->attr & SEG_TYPE_CODE) && (descriptor->attr & SEG_TYPE_RW);
+    return (descriptor->attr & SEG_S) && !(descriptor->attr & SEG_TYPE_CODE) &&
+           (descriptor->attr & SEG_TYPE_RW);
 }
 
 static inline uint16_t gate_selector(const struct descriptor *gate)
@@ -117,14 +118,10 @@ struct segment segment_null(uint16_t selector);
 /* Is [offset, offset + size) inside the limit? */
 bool segment_contains(const struct segment *segment, uint32_t offset, uint32_t size);
 
-/*
- * The common half of far transfers: is `descriptor` a code segment that CS may be loaded with when the
- * selector's RPL and the CPL are these? #GP or #NP with the selector. `new_cpl` is what CPL becomes.
- */
-bool code_check_direct(struct vcpu *cpu, const struct descriptor *descriptor, uint16_t selector);
-
-/* CS, EIP and CPL change together: the selector's RPL field shows `cpl`. */
+/* CS and EIP change together; the selector's RPL field shows `cpl`. SS, when it changes, has changed before. */
 void transfer_commit(struct vcpu *cpu, const struct descriptor *code, unsigned cpl, uint32_t offset);
+/* Check `offset` against the limit of the code segment to be: #GP(0). */
+bool transfer_check_limit(struct vcpu *cpu, const struct descriptor *code, uint32_t offset);
 
 /*
  * A stack being written before it becomes current (or the current one, before ESP moves).
@@ -138,15 +135,19 @@ struct new_stack {
     uint32_t error_code; /* of #SS when there is no room */
 };
 
-/* The current stack. */
+/* The current stack. Faults carry error code 0. */
 struct new_stack stack_current(const struct vcpu *cpu);
-/* The stack of privilege level `cpl` from the TSS, checked. #TS, #NP, #SS as SDM Volume 2A, CALL, has them. */
+/* The stack of privilege level `cpl` (0-2) from the TSS, checked: #TS with the TSS's or SS's selector, #SS(SS). */
 bool stack_from_tss(struct vcpu *cpu, unsigned cpl, struct new_stack *stack);
 /* Is there room for `count` words of `size` bytes? #SS otherwise. */
 bool new_stack_check(struct vcpu *cpu, const struct new_stack *stack, unsigned size, unsigned count);
 bool new_stack_push(struct vcpu *cpu, struct new_stack *stack, unsigned size, uint32_t value);
-/* Make it current: SS:ESP. CPL follows with vcpu_sync_mode(). */
+/* Make it current: SS, and ESP or (stack of 16 bits) SP. CPL follows with vcpu_sync_mode(). */
 void new_stack_commit(struct vcpu *cpu, const struct new_stack *stack);
+
+/* task_switch() with the image of EFLAGS to save in the old TSS. */
+bool task_switch_saving(struct vcpu *cpu, uint16_t selector, enum task_switch_cause cause, bool has_error,
+                        uint32_t error_code, uint64_t saved_flags);
 
 /* The r/m operand of 16 bits. */
 bool operand_read16(struct vcpu *cpu, const struct insn *insn, uint16_t *value);

@@ -31,7 +31,8 @@ static unsigned iopl(const struct vcpu *cpu)
 /* Bits the model has at all. */
 static uint64_t rflags_implemented(const struct vcpu *cpu)
 {
-    uint64_t implemented = RFLAGS_REST32 | RFLAGS_IF | RFLAGS_IOPL | RFLAGS_RF | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP;
+    uint64_t implemented =
+        RFLAGS_REST32 | RFLAGS_IF | RFLAGS_IOPL | RFLAGS_RF | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP;
 
     if (!(cpu->features & CPU_FEATURE_CPUID)) {
         implemented &= ~RFLAGS_ID;

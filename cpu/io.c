@@ -16,7 +16,7 @@
 #include "cpu/exec.h"
 #include "cpu/insn.h"
 
-#define TSS32_MIN_LIMIT 0x67u
+#define TSS32_MIN_LIMIT   0x67u
 #define TSS32_IO_MAP_BASE 0x66u
 
 static bool io_bitmap_allows(struct vcpu *cpu, uint16_t port, unsigned size)

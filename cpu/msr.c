@@ -73,8 +73,8 @@ static bool is_mobile(const struct vcpu *cpu)
 
 static bool unknown(struct vcpu *cpu, const char *access, uint32_t index)
 {
-    log_printf(cpu->wiring.log, LOG_UNIMP, "%s of unknown MSR %08x at %04x:%08x: #GP(0)\n", access, (unsigned)index,
-               cpu->seg[SEG_CS].selector, (unsigned)cpu->rip);
+    log_printf(cpu->wiring.log, LOG_UNIMP, "%s of unknown MSR %08x at %04x:%08x: #GP(0)\n", access,
+               (unsigned)index, cpu->seg[SEG_CS].selector, (unsigned)cpu->rip);
     return raise_error(cpu, EXC_GP, 0);
 }
 

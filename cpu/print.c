@@ -42,8 +42,9 @@ static void print_flags(FILE *out, const struct vcpu *cpu)
             text[i] = shown[i].letter;
         }
     }
-    fprintf(out, "EIP=%08" PRIx32 " EFL=%08" PRIx32 " [%s] CPL=%u II=%d A20=%d SMM=0 HLT=%d\n", (uint32_t)cpu->rip,
-            (uint32_t)cpu->rflags, text, cpu->cpl, cpu->shadow != SHADOW_NONE, cpu->a20, cpu->halted);
+    fprintf(out, "EIP=%08" PRIx32 " EFL=%08" PRIx32 " [%s] CPL=%u II=%d A20=%d SMM=0 HLT=%d\n",
+            (uint32_t)cpu->rip, (uint32_t)cpu->rflags, text, cpu->cpl, cpu->shadow != SHADOW_NONE, cpu->a20,
+            cpu->halted);
 }
 
 /* A code or data segment's type: "CS32 [-RA]", "DS   [-WA]". */
@@ -60,8 +61,9 @@ static void print_type(FILE *out, uint32_t attr)
 static void print_segment(FILE *out, const struct vcpu *cpu, const char *name, const struct segment *segment)
 {
     static const char *const system_types[16] = {
-        "Reserved", "TSS16-avl", "LDT",      "TSS16-busy", "CallGate16", "TaskGate", "IntGate16", "TrapGate16",
-        "Reserved", "TSS32-avl", "Reserved", "TSS32-busy", "CallGate32", "Reserved", "IntGate32", "TrapGate32",
+        "Reserved",   "TSS16-avl",  "LDT",       "TSS16-busy", "CallGate16", "TaskGate",
+        "IntGate16",  "TrapGate16", "Reserved",  "TSS32-avl",  "Reserved",   "TSS32-busy",
+        "CallGate32", "Reserved",   "IntGate32", "TrapGate32",
     };
     /* As a descriptor has them: limit 19:16 lies between the attribute bytes. */
     uint32_t raw_limit = (segment->attr & SEG_G) ? segment->limit >> 12 : segment->limit;
@@ -112,8 +114,8 @@ void vcpu_print(FILE *out, const struct vcpu *cpu)
     print_segment(out, cpu, "TR", &cpu->tr);
     fprintf(out, "GDT=     %08" PRIx32 " %08x\n", (uint32_t)cpu->gdtr.base, cpu->gdtr.limit);
     fprintf(out, "IDT=     %08" PRIx32 " %08x\n", (uint32_t)cpu->idtr.base, cpu->idtr.limit);
-    fprintf(out, "CR0=%08" PRIx32 " CR2=%08" PRIx32 " CR3=%08" PRIx32 " CR4=%08" PRIx32 "\n", (uint32_t)cpu->cr0,
-            (uint32_t)cpu->cr2, (uint32_t)cpu->cr3, (uint32_t)cpu->cr4);
+    fprintf(out, "CR0=%08" PRIx32 " CR2=%08" PRIx32 " CR3=%08" PRIx32 " CR4=%08" PRIx32 "\n",
+            (uint32_t)cpu->cr0, (uint32_t)cpu->cr2, (uint32_t)cpu->cr3, (uint32_t)cpu->cr4);
     for (unsigned i = 0; i < 4; i++) {
         fprintf(out, "DR%u=%08" PRIx32 " ", i, (uint32_t)cpu->dr[i]);
     }

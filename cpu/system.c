@@ -32,9 +32,9 @@ uint64_t cr4_supported(uint64_t features)
     static const struct {
         uint64_t feature, bits;
     } rows[] = {
-        {CPU_FEATURE_VME, CR4_VME | CR4_PVI}, {CPU_FEATURE_TSC, CR4_TSD},     {CPU_FEATURE_DE, CR4_DE},
-        {CPU_FEATURE_PSE, CR4_PSE},           {CPU_FEATURE_PAE, CR4_PAE},     {CPU_FEATURE_MCE, CR4_MCE},
-        {CPU_FEATURE_PGE, CR4_PGE},           {CPU_FEATURE_NOPL, CR4_PCE},    {CPU_FEATURE_FXSR, CR4_OSFXSR},
+        {CPU_FEATURE_VME, CR4_VME | CR4_PVI}, {CPU_FEATURE_TSC, CR4_TSD},  {CPU_FEATURE_DE, CR4_DE},
+        {CPU_FEATURE_PSE, CR4_PSE},           {CPU_FEATURE_PAE, CR4_PAE},  {CPU_FEATURE_MCE, CR4_MCE},
+        {CPU_FEATURE_PGE, CR4_PGE},           {CPU_FEATURE_NOPL, CR4_PCE}, {CPU_FEATURE_FXSR, CR4_OSFXSR},
         {CPU_FEATURE_SSE, CR4_OSXMMEXCPT},
     };
     uint64_t bits = 0;

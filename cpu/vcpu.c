@@ -237,7 +237,8 @@ void vcpu_sync(struct vcpu *cpu)
 static void reset_segments(struct vcpu *cpu)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
-        cpu->seg[i] = (struct segment){.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACCESSED, .limit = 0xffff};
+        cpu->seg[i] =
+            (struct segment){.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACCESSED, .limit = 0xffff};
     }
     cpu->seg[SEG_CS].selector = 0xf000;
     cpu->seg[SEG_CS].base = 0xffff0000;
@@ -445,17 +446,10 @@ static const struct snap_field msr_fields[] = {
 };
 
 static const struct snap_field fpu_fields[] = {
-    SNAP_UINT(struct fxsave, fcw),
-    SNAP_UINT(struct fxsave, fsw),
-    SNAP_UINT(struct fxsave, ftw),
-    SNAP_UINT(struct fxsave, fop),
-    SNAP_UINT(struct fxsave, fip),
-    SNAP_UINT(struct fxsave, fcs),
-    SNAP_UINT(struct fxsave, fdp),
-    SNAP_UINT(struct fxsave, fds),
-    SNAP_UINT(struct fxsave, mxcsr),
-    SNAP_BYTES(struct fxsave, st),
-    SNAP_BYTES(struct fxsave, xmm),
+    SNAP_UINT(struct fxsave, fcw), SNAP_UINT(struct fxsave, fsw),  SNAP_UINT(struct fxsave, ftw),
+    SNAP_UINT(struct fxsave, fop), SNAP_UINT(struct fxsave, fip),  SNAP_UINT(struct fxsave, fcs),
+    SNAP_UINT(struct fxsave, fdp), SNAP_UINT(struct fxsave, fds),  SNAP_UINT(struct fxsave, mxcsr),
+    SNAP_BYTES(struct fxsave, st), SNAP_BYTES(struct fxsave, xmm),
 };
 
 static const struct snap_field vcpu_fields[] = {
