@@ -149,9 +149,12 @@ void new_stack_commit(struct vcpu *cpu, const struct new_stack *stack);
 bool task_switch_saving(struct vcpu *cpu, uint16_t selector, enum task_switch_cause cause, bool has_error,
                         uint32_t error_code, uint64_t saved_flags);
 
+/* An m16:16 (size 2) or m16:32 (size 4) operand. */
+bool far_pointer_read(struct vcpu *cpu, const struct insn *insn, unsigned size, uint16_t *selector,
+                      uint32_t *offset);
 /* The r/m operand of 16 bits. */
 bool operand_read16(struct vcpu *cpu, const struct insn *insn, uint16_t *value);
-/* Store a system register of 16 bits: memory takes a word, a register the operand size, zero-extended. */
+/* Store a segment or system register: memory takes a word, a register the operand size, zero-extended. */
 bool operand_write_system(struct vcpu *cpu, const struct insn *insn, uint32_t value);
 
 #endif

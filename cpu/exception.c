@@ -478,6 +478,13 @@ bool exec_int1(struct vcpu *cpu, const struct insn *insn)
     return deliver(cpu, &event);
 }
 
+/* UD0, UD1, UD2, and what the opcode table does not know. */
+bool exec_ud(struct vcpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    return raise_exception(cpu, EXC_UD);
+}
+
 /* ---- BOUND ----------------------------------------------------------------------------------------------- */
 
 static bool check_bounds(struct vcpu *cpu, int32_t index, int32_t lower, int32_t upper)

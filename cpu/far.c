@@ -77,7 +77,7 @@ static bool read_tss_stack(struct vcpu *cpu, unsigned cpl, uint32_t *esp, uint16
 bool stack_from_tss(struct vcpu *cpu, unsigned cpl, struct new_stack *stack)
 {
     struct descriptor descriptor;
-    uint16_t selector;
+    uint16_t selector = 0;
 
     TRY(read_tss_stack(cpu, cpl, &stack->esp, &selector));
     TRY(descriptor_fetch(cpu, selector, EXC_TS, &descriptor));
@@ -639,29 +639,12 @@ static bool iret(struct vcpu *cpu, unsigned size)
 
 /* ---- Handlers -------------------------------------------------------------------------------------------- */
 
-/* m16:16 or m16:32. */
-static bool read_far_pointer(struct vcpu *cpu, const struct insn *insn, unsigned size, uint16_t *selector,
-                             uint32_t *offset)
-{
-    uint32_t ea = insn_ea(cpu, insn), behind = ea + size;
-    enum sreg seg = (enum sreg)insn->seg;
-
-    if (size == 2) {
-        uint16_t word;
-        TRY(mem_read16(cpu, seg, ea, &word));
-        *offset = word;
-    } else {
-        TRY(mem_read32(cpu, seg, ea, offset));
-    }
-    return mem_read16(cpu, seg, insn->addrsize == 2 ? (uint16_t)behind : behind, selector);
-}
-
 static bool jump_far_memory(struct vcpu *cpu, const struct insn *insn, unsigned size)
 {
     uint16_t selector;
     uint32_t offset;
 
-    TRY(read_far_pointer(cpu, insn, size, &selector, &offset));
+    TRY(far_pointer_read(cpu, insn, size, &selector, &offset));
     return jump_far(cpu, selector, offset);
 }
 
@@ -670,7 +653,7 @@ static bool call_far_memory(struct vcpu *cpu, const struct insn *insn, unsigned 
     uint16_t selector;
     uint32_t offset;
 
-    TRY(read_far_pointer(cpu, insn, size, &selector, &offset));
+    TRY(far_pointer_read(cpu, insn, size, &selector, &offset));
     return call_far(cpu, selector, offset, size);
 }
 

@@ -210,6 +210,101 @@ bool operand_write_system(struct vcpu *cpu, const struct insn *insn, uint32_t va
     return true;
 }
 
+/* ---- MOV and POP of segment registers, LDS and its kin ------------------------------------------------------ */
+
+/* After MOV SS and POP SS one instruction runs undisturbed, so that it can load ESP. */
+static bool load_with_shadow(struct vcpu *cpu, enum sreg which, uint16_t selector)
+{
+    TRY(segment_load(cpu, which, selector));
+    if (which == SEG_SS) {
+        vcpu_set_shadow(cpu, SHADOW_MOV_SS);
+    }
+    return true;
+}
+
+bool exec_mov_Sw_Ew(struct vcpu *cpu, const struct insn *insn)
+{
+    uint16_t selector;
+
+    TRY(operand_read16(cpu, insn, &selector));
+    return load_with_shadow(cpu, (enum sreg)insn->reg, selector);
+}
+
+bool exec_mov_Ev_Sw(struct vcpu *cpu, const struct insn *insn)
+{
+    return operand_write_system(cpu, insn, cpu->seg[insn->reg].selector);
+}
+
+static bool pop_segment(struct vcpu *cpu, const struct insn *insn, unsigned size)
+{
+    uint64_t rsp = cpu->gpr[RSP];
+    uint32_t selector;
+
+    TRY(stack_pop(cpu, size, &selector));
+    if (!load_with_shadow(cpu, (enum sreg)insn->reg, (uint16_t)selector)) {
+        cpu->gpr[RSP] = rsp;
+        return false;
+    }
+    return true;
+}
+
+bool exec_pop_sreg_16(struct vcpu *cpu, const struct insn *insn)
+{
+    return pop_segment(cpu, insn, 2);
+}
+
+bool exec_pop_sreg_32(struct vcpu *cpu, const struct insn *insn)
+{
+    return pop_segment(cpu, insn, 4);
+}
+
+bool far_pointer_read(struct vcpu *cpu, const struct insn *insn, unsigned size, uint16_t *selector,
+                      uint32_t *offset)
+{
+    uint32_t ea = insn_ea(cpu, insn), behind = ea + size;
+    enum sreg seg = (enum sreg)insn->seg;
+
+    if (size == 2) {
+        uint16_t word;
+        TRY(mem_read16(cpu, seg, ea, &word));
+        *offset = word;
+    } else {
+        TRY(mem_read32(cpu, seg, ea, offset));
+    }
+    return mem_read16(cpu, seg, insn->addrsize == 2 ? (uint16_t)behind : behind, selector);
+}
+
+#define LOAD_FAR_POINTER(name, which)                                                                        \
+    bool exec_##name##_16(struct vcpu *cpu, const struct insn *insn)                                         \
+    {                                                                                                        \
+        uint16_t selector;                                                                                   \
+        uint32_t offset;                                                                                     \
+                                                                                                             \
+        TRY(far_pointer_read(cpu, insn, 2, &selector, &offset));                                             \
+        TRY(segment_load(cpu, which, selector));                                                             \
+        set_reg16(cpu, insn->reg, (uint16_t)offset);                                                         \
+        return true;                                                                                         \
+    }                                                                                                        \
+                                                                                                             \
+    bool exec_##name##_32(struct vcpu *cpu, const struct insn *insn)                                         \
+    {                                                                                                        \
+        uint16_t selector;                                                                                   \
+        uint32_t offset;                                                                                     \
+                                                                                                             \
+        TRY(far_pointer_read(cpu, insn, 4, &selector, &offset));                                             \
+        TRY(segment_load(cpu, which, selector));                                                             \
+        set_reg32(cpu, insn->reg, offset);                                                                   \
+        return true;                                                                                         \
+    }
+
+LOAD_FAR_POINTER(les, SEG_ES)
+LOAD_FAR_POINTER(lds, SEG_DS)
+LOAD_FAR_POINTER(lss, SEG_SS)
+LOAD_FAR_POINTER(lfs, SEG_FS)
+LOAD_FAR_POINTER(lgs, SEG_GS)
+
+/* ---- Protected mode only ------------------------------------------------------------------------------------- */
+
 static bool require_protected(struct vcpu *cpu)
 {
     return cpu->protected_mode || raise_exception(cpu, EXC_UD);
