@@ -38,6 +38,8 @@ enum skip_rule {
     RULE_UNDEFINED,
     RULE_SREG,
     RULE_FPU,
+    RULE_STRING_OVERRUN,
+    RULE_STACK_OVERRUN,
     RULE_COUNT
 };
 
@@ -48,6 +50,8 @@ static const char *const rule_names[RULE_COUNT] = {
     [RULE_UNDEFINED] = "undefined",
     [RULE_SREG] = "later-sreg",
     [RULE_FPU] = "no-fpu",
+    [RULE_STRING_OVERRUN] = "string-overrun",
+    [RULE_STACK_OVERRUN] = "stack-overrun",
 };
 
 struct bytes {
@@ -73,7 +77,7 @@ struct moo_vector {
     struct bytes code;
     struct state init, final;
     bool exception;
-    uint32_t pushed_flags; /* address, when an exception was taken */
+    uint8_t exception_vector;
 };
 
 struct machine {
@@ -157,20 +161,46 @@ static void vector_parse(struct moo_vector *vector, struct bytes from)
             state_parse(&vector->init, body);
         } else if (!strcmp(tag, "FINA")) {
             state_parse(&vector->final, body);
-        } else if (!strcmp(tag, "EXCP") && body.length >= 5) {
+        } else if (!strcmp(tag, "EXCP") && body.length >= 1) {
             vector->exception = true;
-            vector->pushed_flags = load_le32(body.data + 1);
+            vector->exception_vector = body.data[0];
         }
     }
 }
 
 /* ---- which vectors do not apply to an i686 ---- */
 
+static bool is_string(uint8_t opcode)
+{
+    return (opcode >= 0x6c && opcode <= 0x6f) || (opcode >= 0xa4 && opcode <= 0xa7) ||
+           (opcode >= 0xaa && opcode <= 0xaf);
+}
+
+/* Does 16-bit ModRM addressing go through SS by default: [bp+si], [bp+di], [bp+disp]? */
+static bool is_stack_operand(uint8_t modrm)
+{
+    unsigned mod = modrm >> 6, rm = modrm & 7;
+
+    return mod != 3 && (rm == 2 || rm == 3 || (rm == 6 && mod != 0));
+}
+
+/* A word that straddles the end of its segment: where a 286 and an i686 differ. */
+static enum skip_rule overrun_rule(const struct moo_vector *vector, uint8_t opcode, uint8_t modrm, uint8_t segment)
+{
+    if (!vector->exception || vector->exception_vector != EXC_GP) {
+        return RULE_NONE;
+    }
+    if (is_string(opcode)) {
+        return RULE_STRING_OVERRUN;
+    }
+    return segment == 0x36 || (segment == 0 && is_stack_operand(modrm)) ? RULE_STACK_OVERRUN : RULE_NONE;
+}
+
 static enum skip_rule skip_rule(const struct moo_vector *vector)
 {
     size_t prefixes = 0;
     bool lock = false;
-    uint8_t opcode, modrm;
+    uint8_t opcode, modrm, segment = 0;
 
     while (prefixes < vector->code.length) {
         uint8_t byte = vector->code.data[prefixes];
@@ -183,6 +213,9 @@ static enum skip_rule skip_rule(const struct moo_vector *vector)
             break;
         }
         lock |= byte == 0xf0;
+        if (byte < 0x40) {
+            segment = byte;
+        }
         prefixes++;
     }
     if (prefixes + 1 >= vector->code.length) {
@@ -205,7 +238,7 @@ static enum skip_rule skip_rule(const struct moo_vector *vector)
     if ((opcode == 0x8c || opcode == 0x8e) && (modrm >> 3 & 7) >= 4) {
         return RULE_SREG;
     }
-    return vector->code.length - 1 > 10 ? RULE_LENGTH : RULE_NONE;
+    return vector->code.length - 1 > 10 ? RULE_LENGTH : overrun_rule(vector, opcode, modrm, segment);
 }
 
 /* ---- running one ---- */
@@ -279,15 +312,18 @@ static uint16_t register_read(const struct vcpu *cpu, unsigned i)
     return (uint16_t)(i == MOO_IP ? cpu->rip : cpu->rflags);
 }
 
-/* Mask of an address that holds a copy of FLAGS (what an exception, INT or PUSHF stored). */
-static uint8_t cell_mask(const struct moo_vector *vector, uint32_t address, uint16_t flags_mask)
+/* Mask of an address that holds the copy of FLAGS an exception pushed: the top one of three words on the stack. (The
+ * address in the EXCP chunk is that of the bus cycle, even where the stack is odd.) */
+static uint8_t cell_mask(const struct machine *m, const struct moo_vector *vector, uint32_t address,
+                         uint16_t flags_mask)
 {
+    uint32_t pushed = (uint32_t)m->cpu->seg[SEG_SS].base + (uint16_t)(reg16(m->cpu, RSP) + 4);
     uint16_t mask = flags_mask & FLAGS_286;
 
-    if (vector->exception && address == vector->pushed_flags) {
+    if (vector->exception && address == pushed) {
         return (uint8_t)mask;
     }
-    return vector->exception && address == vector->pushed_flags + 1 ? (uint8_t)(mask >> 8) : 0xff;
+    return vector->exception && address == pushed + 1 ? (uint8_t)(mask >> 8) : 0xff;
 }
 
 static bool state_compare(struct machine *m, const struct moo_vector *vector, uint16_t flags_mask, char *difference,
@@ -308,7 +344,7 @@ static bool state_compare(struct machine *m, const struct moo_vector *vector, ui
         uint8_t actual = 0;
 
         addr_space_peek(&m->mem, cell.address, &actual, 1);
-        if ((actual ^ cell.value) & cell_mask(vector, cell.address, flags_mask)) {
+        if ((actual ^ cell.value) & cell_mask(m, vector, cell.address, flags_mask)) {
             snprintf(difference, size, "[%05x] is %02x, expected %02x", cell.address, actual, cell.value);
             return false;
         }
