@@ -349,16 +349,16 @@ static int parse_nographic(struct vm_config *config, const char *value, struct e
     (void)value;
     (void)error;
     config->nographic = true;
-    config->display = DISPLAY_NONE;
+    config->display = CONFIG_DISPLAY_NONE;
     return 0;
 }
 
 static int parse_display(struct vm_config *config, const char *value, struct error *error)
 {
     if (!strcmp(value, "none")) {
-        config->display = DISPLAY_NONE;
+        config->display = CONFIG_DISPLAY_NONE;
     } else if (!strcmp(value, "text")) {
-        config->display = DISPLAY_TEXT;
+        config->display = CONFIG_DISPLAY_TEXT;
     } else if (!strcmp(value, "help")) {
         printf("none\ntext\n");
         return PARSE_DONE;
@@ -625,7 +625,7 @@ static const struct option options[] = {
     {"M", "pc", NULL, parse_machine},
     {"accel", "interp", "engine", parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
-    {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel", parse_kernel},
+    {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own", parse_kernel},
     {"initrd", "FILE", "initial ram disk, or multiboot modules: \"FILE ARGS,FILE ARGS\"", parse_initrd},
     {"append", "TEXT", "kernel command line", parse_append},
     {"bios", "FILE", "firmware image instead of SeaBIOS; 'builtin' is our own boot ROM", parse_bios},
@@ -682,7 +682,7 @@ static int parse_help(struct vm_config *config, const char *value, struct error 
             printf("%-32s %s\n", left, options[i].help);
         }
     }
-    printf("\nWithout -kernel the embedded teaching kernel boots.\n"
+    printf("\n-kernel builtin boots the embedded teaching kernel.\n"
            "Exit codes: 0 guest shut down, 1 bad usage, 2 internal error, 4 triple fault, 8 limit reached,\n"
            "odd codes from isa-debug-exit.\n");
     return PARSE_DONE;
@@ -706,7 +706,7 @@ void config_init(struct vm_config *config)
     config->cpu_model = cpu_model_find(NULL);
     config->cpu_features = config->cpu_model->features;
     config->vga = true;
-    config->display = DISPLAY_TEXT;
+    config->display = CONFIG_DISPLAY_TEXT;
     config->icount_shift = 3;
     config->icount_sleep = true;
 }
@@ -717,7 +717,7 @@ static int config_check(const struct vm_config *config, struct error *error)
     if (!config->kernel && (config->initrd || config->append)) {
         return error_set(error, -EINVAL, "%s needs -kernel", config->initrd ? "-initrd" : "-append");
     }
-    if (config->daemonize && (config->nographic || config->display == DISPLAY_TEXT)) {
+    if (config->daemonize && (config->nographic || config->display == CONFIG_DISPLAY_TEXT)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
     }
     return 0;

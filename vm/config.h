@@ -15,8 +15,8 @@
 
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 
-enum config_display { DISPLAY_NONE, DISPLAY_TEXT };
-enum config_rtc { RTC_UTC, RTC_LOCALTIME, RTC_DATE };
+enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
+enum config_rtc { RTC_DEFAULT, RTC_UTC, RTC_LOCALTIME, RTC_DATE }; /* default: utc; under -icount a fixed date */
 
 struct config_fw_cfg {
     const char *name;
