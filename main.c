@@ -76,7 +76,7 @@ static int run(const struct vm_config *config)
     signals = (struct loop_source){.fd = signals_open(&set), .events = POLLIN, .ready = signal_ready, .opaque = vm};
     loop_add(&vm->loop, &signals);
     monitor = monitor_create(vm);
-    if (config->display == DISPLAY_TEXT) {
+    if (config->display == CONFIG_DISPLAY_TEXT) {
         display = text_display_create(vm);
     }
     vm_run(vm);

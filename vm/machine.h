@@ -7,15 +7,13 @@
 
 #include "devices/pc.h"
 #include "vm/config.h"
+#include "vm/firmware.h"
 
-/* Files read into memory; all owned. */
 struct machine_images {
-    uint8_t *bios, *vga_rom;
-    size_t bios_size, vga_rom_size;
-    bool builtin; /* the firmware is our own boot ROM */
+    struct firmware_rom bios, vga_bios; /* vga_bios.bytes is NULL when there is no adapter, or no BIOS to run it */
 };
 
-/* Read the firmware. Negative errno with the text; free the images either way. */
+/* Read the firmware into *images (all zero before). Negative errno with the text; free the images either way. */
 int machine_load_images(struct machine_images *images, const struct vm_config *config, struct error *error);
 void machine_free_images(struct machine_images *images);
 

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "cpu/interp.h"
-#include "vm/firmware.h"
 #include "vm/machine.h"
 
 enum {
@@ -225,14 +224,14 @@ static int vm_build(struct vm *vm, struct error *error)
         goto out;
     }
     clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REAL_TIME);
-    result = ram_init(&vm->ram, pc_memory_size(vm->config.ram_size, images.bios_size), error);
+    result = ram_init(&vm->ram, pc_memory_size(vm->config.ram_size, images.bios.size), error);
     if (result < 0) {
         goto out;
     }
-    pc_config.bios = images.bios;
-    pc_config.bios_size = images.bios_size;
-    pc_config.vga_rom = images.vga_rom;
-    pc_config.vga_rom_size = images.vga_rom_size;
+    pc_config.bios = images.bios.bytes;
+    pc_config.bios_size = images.bios.size;
+    pc_config.vga_rom = images.vga_bios.bytes;
+    pc_config.vga_rom_size = images.vga_bios.size;
     memcpy(pc_config.serial, vm->serial, sizeof(vm->serial));
     pc_config.debugcon = vm->debugcon;
     pc_config.firmware_log = vm->firmware_log;

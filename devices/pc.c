@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The board: creates every chip in the order a schematic would list them and connects their lines. See devices/pc.h for the
+ * drawing. Nothing here has state of its own beyond pointers to the chips and one latch, the coprocessor's error line.
+ *
+ * Interrupts: a driver's output goes to one of piix3's inputs of its IRQ; piix3 ORs them and drives both the i8259 pair and
+ * the I/O APIC (IRQ 0 at pin 2, as the tables for the guest say).
+ */
+#include "devices/pc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { COPROCESSOR_PORT = 0xf0, COPROCESSOR_PORTS = 2, COPROCESSOR_IRQ = 13, TIMER_IOAPIC_PIN = 2 };
+
+#define VRAM_SIZE (16 * MIB)
+
+struct pc {
+    struct pc_config config;
+    struct addr_space mem, io;
+    struct board board;
+
+    struct lapic *lapic;
+    struct ioapic *ioapic;
+    struct i8259_pair *pic;
+    struct pci_bus *pci;
+    struct i440fx *host_bridge;
+    struct piix3 *isa_bridge;
+    struct piix4_pm *pm;
+    struct i8254 *pit;
+    struct mc146818 *rtc;
+    struct i8042 *keyboard;
+    struct uart16550 *serial[PC_SERIAL_PORTS];
+    struct i8237 *dma;
+    struct vga *vga;
+    struct fw_cfg *fw_cfg;
+    struct line ferr_irq;
+    struct region coprocessor;
+};
+
+/* ---- outgoing pins ---- */
+
+static void pc_line_intr(void *opaque, unsigned number, bool level)
+{
+    struct pc *pc = opaque;
+
+    (void)number;
+    pc->config.set_intr(pc->config.opaque, level);
+}
+
+/* The gate of port 70h stands between every NMI source and the processor. */
+static void pc_line_nmi(void *opaque, unsigned number, bool level)
+{
+    struct pc *pc = opaque;
+
+    (void)number;
+    if (level && !mc146818_nmi_masked(pc->rtc)) {
+        pc->config.set_nmi(pc->config.opaque);
+    }
+}
+
+static void pc_line_a20(void *opaque, unsigned number, bool level)
+{
+    struct pc *pc = opaque;
+
+    (void)number;
+    pc->config.set_a20(pc->config.opaque, level);
+}
+
+/* DEVIATION: INIT# resets the whole machine, as RESET# does. */
+static void pc_line_reset(void *opaque, unsigned number, bool level)
+{
+    struct pc *pc = opaque;
+
+    (void)number;
+    if (level) {
+        pc->config.request_reset(pc->config.opaque);
+    }
+}
+
+static void pc_line_power_off(void *opaque, unsigned number, bool level)
+{
+    struct pc *pc = opaque;
+
+    (void)number;
+    if (level) {
+        pc->config.power_off(pc->config.opaque);
+    }
+}
+
+static struct line pc_line(struct pc *pc, void (*set)(void *, unsigned, bool))
+{
+    return (struct line){.set = set, .opaque = pc};
+}
+
+/* ---- interrupts ---- */
+
+static void pc_isa_irq(void *opaque, unsigned irq, bool level)
+{
+    struct pc *pc = opaque;
+    struct line to_pic = i8259_irq(pc->pic, irq);
+    struct line to_ioapic = ioapic_input(pc->ioapic, irq == 0 ? TIMER_IOAPIC_PIN : irq);
+
+    line_set(&to_pic, level);
+    line_set(&to_ioapic, level);
+}
+
+static void pc_lapic_eoi(void *opaque, uint8_t vector)
+{
+    ioapic_eoi(((struct pc *)opaque)->ioapic, vector);
+}
+
+static bool pc_ioapic_deliver(void *opaque, uint8_t destination, bool logical, uint8_t vector, uint8_t mode,
+                              bool level_triggered)
+{
+    struct pc *pc = opaque;
+
+    return lapic_message(pc->lapic, destination, logical, vector, (enum lapic_delivery)mode, level_triggered);
+}
+
+uint8_t pc_interrupt_acknowledge(void *opaque)
+{
+    struct pc *pc = opaque;
+    int vector = lapic_acknowledge(pc->lapic);
+
+    return (uint8_t)(vector == LAPIC_EXTINT ? i8259_acknowledge(pc->pic) : vector);
+}
+
+void pc_apic_base_changed(void *opaque, uint64_t value)
+{
+    lapic_set_base(((struct pc *)opaque)->lapic, value);
+}
+
+void pc_set_ferr(void *opaque, bool level)
+{
+    line_set(&((struct pc *)opaque)->ferr_irq, level);
+}
+
+/* ---- the coprocessor's error latch, port F0h ---- */
+
+static uint64_t pc_coprocessor_read(void *opaque, uint64_t offset, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    return UINT64_MAX;
+}
+
+static void pc_coprocessor_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    struct pc *pc = opaque;
+
+    (void)value;
+    (void)size;
+    if (offset == 0) {
+        pc->config.clear_ferr(pc->config.opaque);
+    }
+}
+
+static const struct region_ops pc_coprocessor_ops = {
+    .read = pc_coprocessor_read, .write = pc_coprocessor_write, .max_size = 1};
+
+/* ---- building ---- */
+
+uint64_t pc_memory_size(uint64_t ram_size, size_t bios_size)
+{
+    return ram_size + ALIGN_UP(bios_size, 64 * KIB) + VRAM_SIZE + MIB;
+}
+
+/* Interrupt controllers first: everything else has a line into them. */
+static bool pc_create_interrupts(struct pc *pc)
+{
+    struct lapic_wiring lapic = {
+        .intr = pc_line(pc, pc_line_intr),
+        .nmi = pc_line(pc, pc_line_nmi),
+        .init = pc_line(pc, pc_line_reset),
+        .eoi = pc_lapic_eoi,
+        .eoi_opaque = pc,
+    };
+    struct ioapic_wiring ioapic = {.deliver = pc_ioapic_deliver, .opaque = pc};
+
+    pc->lapic = lapic_create(&pc->board, &lapic);
+    pc->ioapic = ioapic_create(&pc->board, &ioapic);
+    pc->pic = pc->lapic ? i8259_create(&pc->board, lapic_lint0(pc->lapic)) : NULL;
+    return pc->lapic && pc->ioapic && pc->pic;
+}
+
+static bool pc_create_chipset(struct pc *pc, const struct i440fx_memory *memory, struct error *error)
+{
+    struct piix3_wiring piix3 = {
+        .a20 = pc_line(pc, pc_line_a20),
+        .reset = pc_line(pc, pc_line_reset),
+        .init = pc_line(pc, pc_line_reset),
+    };
+    struct piix4_pm_wiring pm = {.power_off = pc_line(pc, pc_line_power_off)};
+
+    for (unsigned irq = 0; irq < PIIX3_IRQS; irq++) {
+        piix3.isa_irq[irq] = (struct line){.set = pc_isa_irq, .opaque = pc, .number = irq};
+    }
+    pc->pci = pci_bus_create(&pc->board);
+    pc->host_bridge = pc->pci ? i440fx_create(&pc->board, pc->pci, memory, error) : NULL;
+    pc->isa_bridge = pc->host_bridge ? piix3_create(&pc->board, pc->pci, &piix3) : NULL;
+    if (!pc->isa_bridge) {
+        return false;
+    }
+    pm.sci = piix3_irq_input(pc->isa_bridge, 9);
+    pc->pm = piix4_pm_create(&pc->board, pc->pci, &pm);
+    return pc->pm != NULL;
+}
+
+/* The chips of the ISA bus and their customary IRQs. */
+static bool pc_create_isa(struct pc *pc)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t irq;
+        const char *id;
+    } serial[PC_SERIAL_PORTS] = {{0x3f8, 4, "serial0"}, {0x2f8, 3, "serial1"}};
+    struct piix3 *isa = pc->isa_bridge;
+    struct i8042_wiring keyboard = {
+        .keyboard_irq = piix3_irq_input(isa, 1),
+        .mouse_irq = piix3_irq_input(isa, 12),
+        .a20 = piix3_a20_input(isa),
+        .reset = pc_line(pc, pc_line_reset),
+    };
+
+    pc->pit = i8254_create(&pc->board, piix3_irq_input(isa, 0), (struct i8254_speaker){0});
+    pc->rtc = mc146818_create(&pc->board, piix3_irq_input(isa, 8), pc->config.rtc_start);
+    pc->keyboard = i8042_create(&pc->board, &keyboard);
+    pc->dma = i8237_create(&pc->board);
+    for (unsigned i = 0; i < PC_SERIAL_PORTS; i++) {
+        pc->serial[i] = uart16550_create(&pc->board, serial[i].id, serial[i].port,
+                                         piix3_irq_input(isa, serial[i].irq), pc->config.serial[i]);
+        if (!pc->serial[i]) {
+            return false;
+        }
+    }
+    pc->ferr_irq = piix3_irq_input(isa, COPROCESSOR_IRQ);
+    region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops, pc);
+    addr_space_add(&pc->io, &pc->coprocessor);
+    return pc->pit && pc->rtc && pc->keyboard && pc->dma;
+}
+
+static bool pc_create_display_and_debug(struct pc *pc)
+{
+    if (pc->config.vga) {
+        pc->vga = vga_create(&pc->board, pc->pci, pc->config.vga_rom, pc->config.vga_rom_size);
+    }
+    pc->fw_cfg = fw_cfg_create(&pc->board);
+    return (pc->vga || !pc->config.vga) && pc->fw_cfg;
+}
+
+static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct log *log, struct error *error)
+{
+    struct i440fx_memory memory = {.ram_size = pc->config.ram_size,
+                                   .bios_size = ALIGN_UP(pc->config.bios_size, 64 * KIB)};
+    bool created;
+
+    if (addr_space_init(&pc->mem, "memory", BITS(35, 0), ram) < 0 ||
+        addr_space_init(&pc->io, "ports", 0xffff, NULL) < 0) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    pc->board = (struct board){.mem = &pc->mem, .io = &pc->io, .clock = clock, .log = log};
+    memory.ram = ram_alloc(ram, memory.ram_size);
+    memory.bios = ram_alloc(ram, memory.bios_size);
+    if (memory.ram == UINT64_MAX || memory.bios == UINT64_MAX) {
+        return error_set(error, -ENOMEM, "the VM's memory is too small for its RAM and firmware");
+    }
+    /* A short image ends at the top, where the reset vector is. */
+    memcpy(ram_ptr(ram, memory.bios) + memory.bios_size - pc->config.bios_size, pc->config.bios, pc->config.bios_size);
+    error_set(error, -ENOMEM, "out of memory");
+    addr_space_begin(&pc->mem);
+    addr_space_begin(&pc->io);
+    created = pc_create_interrupts(pc) && pc_create_chipset(pc, &memory, error) && pc_create_isa(pc) &&
+              pc_create_display_and_debug(pc);
+    addr_space_end(&pc->io);
+    addr_space_end(&pc->mem);
+    return created ? 0 : -ENOMEM;
+}
+
+struct pc *pc_create(const struct pc_config *config, struct ram *ram, struct clock *clock, struct log *log,
+                     struct error *error)
+{
+    struct pc *pc = calloc(1, sizeof(*pc));
+
+    if (!pc) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    pc->config = *config;
+    if (pc_build(pc, ram, clock, log, error) < 0) {
+        pc_destroy(pc);
+        return NULL;
+    }
+    return pc;
+}
+
+void pc_destroy(struct pc *pc)
+{
+    if (!pc) {
+        return;
+    }
+    board_destroy_devices(&pc->board);
+    addr_space_fini(&pc->mem);
+    addr_space_fini(&pc->io);
+    free(pc);
+}
+
+void pc_reset(struct pc *pc)
+{
+    board_reset_devices(&pc->board);
+}
+
+/* ---- access for vm/ and the front ends ---- */
+
+struct addr_space *pc_memory(struct pc *pc)
+{
+    return &pc->mem;
+}
+
+struct addr_space *pc_ports(struct pc *pc)
+{
+    return &pc->io;
+}
+
+struct board *pc_board(struct pc *pc)
+{
+    return &pc->board;
+}
+
+struct fw_cfg *pc_fw_cfg(struct pc *pc)
+{
+    return pc->fw_cfg;
+}
+
+struct mc146818 *pc_rtc(struct pc *pc)
+{
+    return pc->rtc;
+}
+
+struct vga *pc_vga(struct pc *pc)
+{
+    return pc->vga;
+}
+
+struct i8042 *pc_keyboard(struct pc *pc)
+{
+    return pc->keyboard;
+}
+
+void pc_power_button(struct pc *pc)
+{
+    piix4_pm_power_button(pc->pm);
+}
