@@ -243,11 +243,21 @@ static bool pc_create_isa(struct pc *pc)
 
 static bool pc_create_display_and_debug(struct pc *pc)
 {
+    struct debug_ports_config debug = {
+        .debugcon = pc->config.debugcon,
+        .seabios_log = pc->config.firmware_log,
+        .exit_iobase = pc->config.exit_iobase,
+        .exit_iosize = pc->config.exit_iosize,
+        .exit = pc->config.debug_exit,
+        .exit_opaque = pc->config.opaque,
+        .power_off = pc_line(pc, pc_line_power_off),
+    };
+
     if (pc->config.vga) {
         pc->vga = vga_create(&pc->board, pc->pci, pc->config.vga_rom, pc->config.vga_rom_size);
     }
     pc->fw_cfg = fw_cfg_create(&pc->board);
-    return (pc->vga || !pc->config.vga) && pc->fw_cfg;
+    return (pc->vga || !pc->config.vga) && pc->fw_cfg && debug_ports_create(&pc->board, &debug);
 }
 
 static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct log *log, struct error *error)

@@ -49,9 +49,7 @@ struct pc_config {
     bool vga;
     int64_t rtc_start; /* what the real-time clock shows at first, seconds since 1970 */
     struct chardev *serial[PC_SERIAL_PORTS], *debugcon, *firmware_log;
-    bool exit_device;
-    uint16_t exit_iobase;
-    uint8_t exit_iosize;
+    uint16_t exit_iobase, exit_iosize; /* isa-debug-exit; size 0: none */
 
     void *opaque; /* given to the hooks */
     void (*set_intr)(void *opaque, bool level);
@@ -60,7 +58,7 @@ struct pc_config {
     void (*clear_ferr)(void *opaque);
     void (*request_reset)(void *opaque);
     void (*power_off)(void *opaque);
-    void (*debug_exit)(void *opaque, uint8_t code);
+    void (*debug_exit)(void *opaque, uint32_t code); /* (value << 1) | 1 */
 };
 
 struct pc;

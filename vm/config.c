@@ -386,8 +386,8 @@ static int parse_exit_device(struct vm_config *config, const char *value, struct
 
     if ((suboption(value, "iobase", text, sizeof(text)) && (!parse_u64(text, &iobase) || iobase > 0xffff)) ||
         (suboption(value, "iosize", text, sizeof(text)) &&
-         (!parse_u64(text, &iosize) || iosize == 0 || iosize > 4))) {
-        return error_set(error, -EINVAL, "-device isa-debug-exit: '%s' is not a port or size (1 to 4)", text);
+         (!parse_u64(text, &iosize) || (iosize != 1 && iosize != 2 && iosize != 4)))) {
+        return error_set(error, -EINVAL, "-device isa-debug-exit: '%s' is not a port or size (1, 2 or 4)", text);
     }
     if (iobase + iosize > 0x10000) {
         return error_set(error, -EINVAL, "-device isa-debug-exit: the ports end above 0xffff");

@@ -44,7 +44,7 @@ const char *vm_state_name(enum vm_state state)
 int vm_exit_code(const struct vm *vm)
 {
     if (vm->outcome == VM_OUTCOME_DEBUG_EXIT) {
-        return (uint8_t)(vm->debug_exit_code << 1 | 1);
+        return vm->debug_exit_code;
     }
     return outcomes[vm->outcome].code;
 }

@@ -77,11 +77,11 @@ static void hook_power_off(void *opaque)
     vcpu_kick(vm->cpu);
 }
 
-static void hook_debug_exit(void *opaque, uint8_t code)
+static void hook_debug_exit(void *opaque, uint32_t code)
 {
     struct vm *vm = opaque;
 
-    vm->debug_exit_code = code;
+    vm->debug_exit_code = (uint8_t)code;
     vm_stop(vm, VM_OUTCOME_DEBUG_EXIT, "the guest wrote to isa-debug-exit");
 }
 
@@ -196,9 +196,8 @@ static int vm_build(struct vm *vm, struct error *error)
         .ram_size = vm->config.ram_size,
         .vga = vm->config.vga,
         .rtc_start = machine_rtc_start(&vm->config),
-        .exit_device = vm->config.exit_device,
         .exit_iobase = vm->config.exit_iobase,
-        .exit_iosize = vm->config.exit_iosize,
+        .exit_iosize = vm->config.exit_device ? vm->config.exit_iosize : 0,
         .opaque = vm,
         .set_intr = hook_set_intr,
         .set_nmi = hook_set_nmi,

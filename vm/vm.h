@@ -38,7 +38,7 @@ struct vm {
     enum vm_state state;
     enum vm_outcome outcome;
     char reason[256];       /* one line for people: why it ended */
-    uint8_t debug_exit_code;
+    uint8_t debug_exit_code; /* low byte of (value << 1) | 1 */
 
     struct log log;
     struct clock clock;

@@ -40,6 +40,7 @@ enum skip_rule {
     RULE_FPU,
     RULE_STRING_OVERRUN,
     RULE_STACK_OVERRUN,
+    RULE_IDIV,
     RULE_COUNT
 };
 
@@ -52,6 +53,7 @@ static const char *const rule_names[RULE_COUNT] = {
     [RULE_FPU] = "no-fpu",
     [RULE_STRING_OVERRUN] = "string-overrun",
     [RULE_STACK_OVERRUN] = "stack-overrun",
+    [RULE_IDIV] = "idiv-overflow",
 };
 
 struct bytes {
@@ -184,6 +186,14 @@ static bool is_stack_operand(uint8_t modrm)
     return mod != 3 && (rm == 2 || rm == 3 || (rm == 6 && mod != 0));
 }
 
+/* POP, POPA, POPF, RET, ENTER, LEAVE, IRET. */
+static bool is_pop(uint8_t opcode)
+{
+    return opcode == 0x07 || opcode == 0x17 || opcode == 0x1f || (opcode >= 0x58 && opcode <= 0x61) ||
+           opcode == 0x8f || opcode == 0x9d || (opcode >= 0xc2 && opcode <= 0xc3) ||
+           (opcode >= 0xc8 && opcode <= 0xcb) || opcode == 0xcf;
+}
+
 /* A word that straddles the end of its segment: where a 286 and an i686 differ. */
 static enum skip_rule overrun_rule(const struct moo_vector *vector, uint8_t opcode, uint8_t modrm, uint8_t segment)
 {
@@ -193,7 +203,26 @@ static enum skip_rule overrun_rule(const struct moo_vector *vector, uint8_t opco
     if (is_string(opcode)) {
         return RULE_STRING_OVERRUN;
     }
-    return segment == 0x36 || (segment == 0 && is_stack_operand(modrm)) ? RULE_STACK_OVERRUN : RULE_NONE;
+    if (is_pop(opcode) || segment == 0x36 || (segment == 0 && is_stack_operand(modrm))) {
+        return RULE_STACK_OVERRUN;
+    }
+    return RULE_NONE;
+}
+
+/* IDIV of AX by a byte register whose quotient does not fit, and yet the captured machine did not fault. */
+static bool is_missed_overflow(const struct moo_vector *vector, uint8_t opcode, uint8_t modrm)
+{
+    static const uint8_t moo_order[4] = {0, 2, 3, 1}; /* AX CX DX BX in the order of struct state */
+    unsigned rm = modrm & 7;
+    uint16_t word = vector->init.reg[moo_order[rm & 3]];
+    int divisor = (int8_t)(rm < 4 ? word : word >> 8);
+    int quotient;
+
+    if (vector->exception || opcode != 0xf6 || modrm >> 3 != 0x1f || divisor == 0) {
+        return false;
+    }
+    quotient = (int16_t)vector->init.reg[0] / divisor;
+    return quotient < INT8_MIN || quotient > INT8_MAX;
 }
 
 static enum skip_rule skip_rule(const struct moo_vector *vector)
@@ -237,6 +266,9 @@ static enum skip_rule skip_rule(const struct moo_vector *vector)
     }
     if ((opcode == 0x8c || opcode == 0x8e) && (modrm >> 3 & 7) >= 4) {
         return RULE_SREG;
+    }
+    if (is_missed_overflow(vector, opcode, modrm)) {
+        return RULE_IDIV;
     }
     return vector->code.length - 1 > 10 ? RULE_LENGTH : overrun_rule(vector, opcode, modrm, segment);
 }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Typing text into a guest: ASCII characters as presses and releases on a US keyboard.
+ */
+#ifndef UI_ASCII_KEYS_H
+#define UI_ASCII_KEYS_H
+
+#include "devices/i8042.h"
+
+/* Press and release what types this character, Shift and Ctrl included. Characters a US keyboard lacks are dropped. */
+void ascii_key_type(struct i8042 *keyboard, uint8_t character);
+
+#endif
