@@ -4,6 +4,7 @@
  */
 #include "vm/firmware.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +51,18 @@ static const char *search_dir(const struct firmware_search *search, unsigned i)
     return i - own < ARRAY_LEN(package_dirs) ? package_dirs[i - own] : NULL;
 }
 
-/* The first readable `name` of the search path, in `path`. */
-static bool search_file(const struct firmware_search *search, const char *name, char *path, size_t size)
+/* The first directory that has `name`, else `other` (may be NULL); the file's path in `path`. */
+static bool search_file(const struct firmware_search *search, const char *name, const char *other, char *path,
+                        size_t size)
 {
+    const char *const names[] = {name, other};
     const char *dir;
     for (unsigned i = 0; (dir = search_dir(search, i)) != NULL; i++) {
-        int length = snprintf(path, size, "%s/%s", dir, name);
-        if (length > 0 && (size_t)length < size && access(path, R_OK) == 0) {
-            return true;
+        for (unsigned n = 0; n < ARRAY_LEN(names) && names[n]; n++) {
+            int length = snprintf(path, size, "%s/%s", dir, names[n]);
+            if (length > 0 && (size_t)length < size && access(path, R_OK) == 0) {
+                return true;
+            }
         }
     }
     return false;
@@ -102,8 +107,7 @@ static int find_bios(struct firmware_rom *rom, const char *bios, const struct fi
     char looked[256];
     describe_search(search, looked, sizeof(looked));
     if (!bios) {
-        if (search_file(search, "bios-256k.bin", rom->path, sizeof(rom->path)) ||
-            search_file(search, "bios.bin", rom->path, sizeof(rom->path))) {
+        if (search_file(search, "bios-256k.bin", "bios.bin", rom->path, sizeof(rom->path))) {
             return 0;
         }
         return error_set(
@@ -119,7 +123,7 @@ static int find_bios(struct firmware_rom *rom, const char *bios, const struct fi
         strcpy(rom->path, bios);
         return 0;
     }
-    return search_file(search, bios, rom->path, sizeof(rom->path))
+    return search_file(search, bios, NULL, rom->path, sizeof(rom->path))
                ? 0
                : error_set(error, -ENOENT, "-bios: there is no '%s' here or in %s", bios, looked);
 }
@@ -144,7 +148,7 @@ int firmware_load_vga_bios(struct firmware_rom *rom, const struct firmware_searc
                            struct error *error)
 {
     *rom = (struct firmware_rom){0};
-    if (!search_file(search, "vgabios-stdvga.bin", rom->path, sizeof(rom->path))) {
+    if (!search_file(search, "vgabios-stdvga.bin", NULL, rom->path, sizeof(rom->path))) {
         char looked[256];
         describe_search(search, looked, sizeof(looked));
         return error_set(error, -ENOENT,
@@ -174,19 +178,22 @@ bool firmware_is_builtin(const struct firmware_rom *rom)
 
 int firmware_parse_uuid(const char *text, uint8_t uuid[16], struct error *error)
 {
-    int end = 0;
-    unsigned byte[16];
-    int fields = sscanf(text, "%2x%2x%2x%2x-%2x%2x-%2x%2x-%2x%2x-%2x%2x%2x%2x%2x%2x%n", &byte[0], &byte[1],
-                        &byte[2], &byte[3], &byte[4], &byte[5], &byte[6], &byte[7], &byte[8], &byte[9],
-                        &byte[10], &byte[11], &byte[12], &byte[13], &byte[14], &byte[15], &end);
-    if (fields != 16 || end != 36 || text[36] != '\0') {
-        return error_set(error, -EINVAL,
-                         "-uuid: '%s' is not of the form 01234567-89ab-cdef-0123-456789abcdef", text);
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    unsigned digits = 0;
+    bool good = strlen(text) == strlen(form);
+    for (size_t i = 0; good && form[i]; i++) {
+        if (form[i] == 'x') {
+            const char digit[2] = {text[i], '\0'};
+            good = isxdigit((unsigned char)text[i]);
+            uuid[digits / 2] = (uint8_t)(uuid[digits / 2] << 4 | strtoul(digit, NULL, 16));
+            digits++;
+        } else {
+            good = text[i] == form[i];
+        }
     }
-    for (unsigned i = 0; i < 16; i++) {
-        uuid[i] = (uint8_t)byte[i];
-    }
-    return 0;
+    return good ? 0
+                : error_set(error, -EINVAL,
+                            "-uuid: '%s' is not of the form 01234567-89ab-cdef-0123-456789abcdef", text);
 }
 
 /* --- fw_cfg --------------------------------------------------------------------------------------------------- */
