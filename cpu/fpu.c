@@ -92,6 +92,7 @@ bool fpu_wait(struct vcpu *cpu, bool *ready)
         *ready = false;
         cpu->next_rip = cpu->rip;
         cpu->halted = true;
+        __atomic_or_fetch(&cpu->attention, ATTENTION_CODE, __ATOMIC_RELAXED); /* not on to the next instruction */
     }
     return true;
 }

@@ -2,6 +2,7 @@
 /*
  * x87: every row against the host, the environment images byte by byte, and who faults first.
  */
+#include "cpu/interp.h"
 #include "tests/unit/fpu_fixture.h"
 
 static struct fixture f;
@@ -410,6 +411,59 @@ Test(x87, without_ne_the_error_asserts_ferr_and_freezes_the_next_instruction)
     divide_by_zero_unmasked();
     cr_assert(f.ferr);
     cr_assert_eq(f.ferr_changes, 3);
+}
+
+static uint8_t acknowledge_irq13(void *board)
+{
+    (void)board;
+    vcpu_set_intr(f.cpu, false);
+    return 0x75;
+}
+
+/* The whole story in the dispatch loop: freeze, IRQ 13, a handler that clears the error, the instruction again. */
+Test(x87, interrupt_ends_the_freeze_before_the_waiting_instruction)
+{
+    static const uint8_t code[] = {
+        0xdb, 0xe3,             /* fninit */
+        0xd9, 0x2e, 0x00, 0x20, /* fldcw [2000h]: ZM clear */
+        0xd9, 0xe8,             /* fld1 */
+        0xd9, 0xee,             /* fldz */
+        0xde, 0xf9,             /* fdivp */
+        0x40,                   /* inc ax */
+        0xd9, 0xe8,             /* fld1: waits */
+        0x40,                   /* inc ax */
+        0xf4,                   /* hlt */
+    };
+    static const uint8_t handler[] = {0xdb, 0xe2, 0x43, 0xcf}; /* fnclex; inc bx; iret */
+    const uint16_t waiting = GUEST_CODE + 13;
+
+    enter_real_mode(f.cpu);
+    f.cpu->cr0 &= ~CR0_NE;
+    f.cpu->wiring.interrupt_acknowledge = acknowledge_irq13;
+    f.cpu->rip = GUEST_CODE;
+    f.cpu->gpr[RSP] = 0x4000;
+    f.cpu->gpr[RAX] = f.cpu->gpr[RBX] = 0;
+    f.cpu->rflags |= RFLAGS_IF;
+    vcpu_sync(f.cpu);
+    store_le16(guest_data(&f, GUEST_DATA), 0x37b);
+    store_le32(guest_data(&f, 4 * 0x75), 0x3000); /* 0000:3000 */
+    memcpy(guest_data(&f, GUEST_CODE), code, sizeof(code));
+    memcpy(guest_data(&f, 0x3000), handler, sizeof(handler));
+
+    cr_assert_eq(interp_run(f.cpu, 100), VCPU_EXIT_HALT);
+    cr_assert(f.ferr);
+    cr_assert_eq(f.cpu->rip, waiting);
+    cr_assert_eq(f.cpu->gpr[RAX], 1);
+    cr_assert_eq(interp_run(f.cpu, 100), VCPU_EXIT_HALT, "still frozen");
+    cr_assert_eq(f.cpu->rip, waiting);
+
+    vcpu_set_intr(f.cpu, true);
+    cr_assert_eq(interp_run(f.cpu, 100), VCPU_EXIT_HALT);
+    cr_assert_eq(f.cpu->rip, GUEST_CODE + sizeof(code));
+    cr_assert_eq(f.cpu->gpr[RAX], 2);
+    cr_assert_eq(f.cpu->gpr[RBX], 1);
+    cr_assert_eq(fpu_top(&f.cpu->fpu), 5);
+    cr_assert_eq(f.cpu->fpu.fsw & FSW_ES, 0);
 }
 
 Test(x87, without_an_fpu_instructions_do_nothing)
