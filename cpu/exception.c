@@ -203,7 +203,7 @@ static void drop_v86_segments(struct vcpu *cpu)
 static bool deliver_gate(struct vcpu *cpu, const struct event *event, const struct descriptor *gate)
 {
     unsigned size = (gate->attr & TYPE_32BIT_BIT) ? 4 : 2;
-    bool interrupt_gate = !(gate->attr & 1), inner, from_v86 = cpu->v86;
+    bool interrupt_gate = !(gate->attr & 1), inner = false, from_v86 = cpu->v86;
     struct new_stack stack = stack_current(cpu);
     struct descriptor code;
     struct frame frame;
