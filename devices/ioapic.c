@@ -7,8 +7,8 @@
  *   63     56|55     17| 16 |  15   |   14      |   13   |  12    | 11      |10    8|7      0
  *   destination   -    mask  trigger  remote IRR  polarity status    logical    mode   vector
  *
- * Edge: a message when the input rises, unless masked then; masked edges are lost. Level: a message whenever the input
- * is asserted, the entry is open and no earlier message is in service (remote IRR), which an EOI ends.
+ * Edge: a message when the input rises, unless masked then; masked edges are lost. Level: a message whenever the
+ * input is asserted, the entry is open and no earlier message is in service (remote IRR), which an EOI ends.
  *
  * Not modelled: see ioapic.h.
  */

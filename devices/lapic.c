@@ -512,6 +512,25 @@ static void send_ipi(struct lapic *lapic)
     }
 }
 
+/* The registers that come in rows; anything else is an illegal register address. */
+static uint32_t read_row(struct lapic *lapic, unsigned reg)
+{
+    if (reg >= REG_ISR && reg < REG_ISR + 8) {
+        return lapic->isr[reg - REG_ISR];
+    }
+    if (reg >= REG_TMR && reg < REG_TMR + 8) {
+        return lapic->tmr[reg - REG_TMR];
+    }
+    if (reg >= REG_IRR && reg < REG_IRR + 8) {
+        return lapic->irr[reg - REG_IRR];
+    }
+    if (reg >= REG_LVT_TIMER && reg <= REG_LVT_ERROR) {
+        return lapic->lvt[reg - REG_LVT_TIMER];
+    }
+    raise_error(lapic, ESR_REGISTER);
+    return 0;
+}
+
 static uint32_t read_register(struct lapic *lapic, unsigned reg)
 {
     switch (reg) {
@@ -545,42 +564,16 @@ static uint32_t read_register(struct lapic *lapic, unsigned reg)
     case REG_DIVIDE:
         return lapic->divide;
     default:
-        break;
+        return read_row(lapic, reg);
     }
-    if (reg >= REG_ISR && reg < REG_ISR + 8) {
-        return lapic->isr[reg - REG_ISR];
-    }
-    if (reg >= REG_TMR && reg < REG_TMR + 8) {
-        return lapic->tmr[reg - REG_TMR];
-    }
-    if (reg >= REG_IRR && reg < REG_IRR + 8) {
-        return lapic->irr[reg - REG_IRR];
-    }
-    if (reg >= REG_LVT_TIMER && reg <= REG_LVT_ERROR) {
-        return lapic->lvt[reg - REG_LVT_TIMER];
-    }
-    raise_error(lapic, ESR_REGISTER);
-    return 0;
 }
 
-static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
+/* Registers with consequences beyond their own bits; the LVT among them. */
+static void write_active_register(struct lapic *lapic, unsigned reg, uint32_t value)
 {
     switch (reg) {
-    case REG_ID:
-        lapic->id = (uint8_t)(value >> 24);
-        break;
-    case REG_TPR:
-        lapic->tpr = (uint8_t)value;
-        update_intr(lapic);
-        break;
     case REG_EOI:
         end_of_interrupt(lapic);
-        break;
-    case REG_LDR:
-        lapic->ldr = (uint8_t)(value >> 24);
-        break;
-    case REG_DFR:
-        lapic->dfr = (uint8_t)(value >> 28);
         break;
     case REG_SVR:
         write_svr(lapic, value);
@@ -588,13 +581,6 @@ static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
     case REG_ESR:
         lapic->esr = lapic->esr_pending;
         lapic->esr_pending = 0;
-        break;
-    case REG_ICR_LOW:
-        lapic->icr[0] = value & ICR_WRITABLE;
-        send_ipi(lapic);
-        break;
-    case REG_ICR_HIGH:
-        lapic->icr[1] = value & 0xff000000;
         break;
     case REG_INITIAL_COUNT:
         timer_start(lapic, value);
@@ -608,6 +594,35 @@ static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
         } else {
             raise_error(lapic, ESR_REGISTER);
         }
+        break;
+    }
+}
+
+static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
+{
+    switch (reg) {
+    case REG_ID:
+        lapic->id = (uint8_t)(value >> 24);
+        break;
+    case REG_TPR:
+        lapic->tpr = (uint8_t)value;
+        update_intr(lapic);
+        break;
+    case REG_LDR:
+        lapic->ldr = (uint8_t)(value >> 24);
+        break;
+    case REG_DFR:
+        lapic->dfr = (uint8_t)(value >> 28);
+        break;
+    case REG_ICR_LOW:
+        lapic->icr[0] = value & ICR_WRITABLE;
+        send_ipi(lapic);
+        break;
+    case REG_ICR_HIGH:
+        lapic->icr[1] = value & 0xff000000;
+        break;
+    default:
+        write_active_register(lapic, reg, value);
         break;
     }
 }

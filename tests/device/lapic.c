@@ -413,6 +413,10 @@ Test(lapic, an_extint_message_waits_for_the_acknowledge)
     struct fake_board *fb = enabled_machine_create();
     cr_assert(lapic_deliver(find_lapic(fb), 0, LAPIC_EXTINT_MODE, false));
     cr_assert(lapic_has_interrupt(find_lapic(fb)));
+    struct fake_board *other = machine_create();
+    fake_expect_same_after_load(&find_lapic(fb)->device, &find_lapic(other)->device);
+    cr_assert(lapic_has_interrupt(find_lapic(other)), "a load keeps it");
+    fake_board_destroy(other);
     cr_assert_eq(lapic_acknowledge(find_lapic(fb)), LAPIC_EXTINT);
     cr_assert_not(fb->lines[LINE_INTR].level);
     fake_board_destroy(fb);

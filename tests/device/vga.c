@@ -692,6 +692,8 @@ static void poke(struct fake_board *fb, uint64_t random)
         dispi(fb, DISPI_ENABLE, enables[(random >> 8) % 4]);
         break;
     case 3:
+        dispi(fb, DISPI_BPP, random >> 8 & 1 ? 4 : 8);
+        break;
     case 4:
         dispi(fb, (random >> 8) % 16, (uint16_t)(random >> 16 & (random >> 32 & 1 ? 0x7ff : 0xffff)));
         break;
@@ -711,6 +713,52 @@ static const struct fuzz_target target = {
                 {.memory = true, .base = 0xa0000, .size = 0x20000}},
     .window_count = 5,
 };
+
+/* Every addressing mode at every bank and window, first and last bytes: CVE-2016-3710. */
+Test(vga, no_bank_reaches_memory_outside_vram)
+{
+    static const uint16_t depths[] = {4, 8, 32}, banks[] = {0, 63, 64, 255, 0xffff};
+    static const gpa_t probes[] = {0xa0000, 0xaffff, 0xb7fff, 0xbffff};
+    struct fake_board *fb = machine_create();
+    const struct vga *vga = find_vga(fb);
+    const uint8_t *vram = ram_ptr(&fb->ram, vga->vram);
+    fake_outb(fb, 0x3c2, 0x67);
+    seq(fb, 2, 0x0f);
+    gfx(fb, 8, 0xff);
+    for (unsigned i = 0; i < ARRAY_LEN(depths) * ARRAY_LEN(banks) * 8 * 4; i++) {
+        dispi(fb, DISPI_ENABLE, 0);
+        dispi(fb, DISPI_BPP, depths[i % 3]);
+        dispi(fb, DISPI_ENABLE, DISPI_ENABLED | DISPI_NOCLEARMEM);
+        dispi(fb, DISPI_BANK, banks[i / 3 % 5]);
+        seq(fb, 4, (uint8_t)(i / 15 % 8 << 1));
+        gfx(fb, 6, (uint8_t)(i / 120 << 2));
+        for (unsigned j = 0; j < ARRAY_LEN(probes); j++) {
+            mem_out(fb, probes[j], 0xff);
+            mem_in(fb, probes[j]);
+        }
+        const uint8_t *last = vga_planes(vga, UINT32_MAX);
+        cr_assert(last >= vram && last + 4 <= vram + VGA_VRAM_SIZE);
+    }
+    const uint8_t *after = vram + VGA_VRAM_SIZE + vga->rom.size;
+    for (size_t i = 0; i < FAKE_BOARD_SPARE_SIZE - VGA_VRAM_SIZE - vga->rom.size; i++) {
+        cr_assert_eq(after[i], 0, "VRAM end + %zu", i);
+    }
+    fake_board_destroy(fb);
+}
+
+Test(vga, a_load_keeps_the_latches)
+{
+    struct fake_board *fb = machine_create(), *other = machine_create();
+    set_planar_mode(fb);
+    fill_planes(fb, 0x30, 1, 2, 3, 4);
+    gfx(fb, 5, 0x01);
+    mem_in(fb, 0xa0030);
+    fake_expect_same_after_load(&find_vga(fb)->device, &find_vga(other)->device);
+    mem_out(other, 0xa0031, 0xff);
+    expect_planes(other, 0x31, 1, 2, 3, 4);
+    fake_board_destroy(fb);
+    fake_board_destroy(other);
+}
 
 Test(vga, no_register_state_reaches_memory_outside_vram)
 {
