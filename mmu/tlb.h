@@ -14,7 +14,7 @@
 #include "mmu/pagewalk.h"
 
 #define TLB_ENTRIES 1024u
-#define TLB_NO_TAG 1u /* never equal to a page address */
+#define TLB_NO_TAG  0x800u /* equals no page address, not even with the low bits of a misaligned access kept */
 #define TLB_LARGE_REGIONS 1024u /* of 4 MiB each; a linear address above 4 GiB shares the bit of another */
 
 struct tlb_entry {
