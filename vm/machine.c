@@ -4,7 +4,6 @@
  */
 #include "vm/machine.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -32,19 +31,17 @@ static int machine_add_fw_cfg(struct fw_cfg *fw_cfg, const struct config_fw_cfg 
 {
     uint8_t *bytes = NULL;
     size_t size;
-    int result = 0;
+    int result;
 
-    if (item->file) {
-        result = loader_read_file(item->file, "-fw_cfg", 64 * MIB, &bytes, &size, error);
-        if (result < 0) {
-            return result;
-        }
-        result = fw_cfg_add_file(fw_cfg, item->name, bytes, size);
-    } else {
-        result = fw_cfg_add_file(fw_cfg, item->name, item->string, strlen(item->string));
+    if (!item->file) {
+        return fw_cfg_add_file(fw_cfg, item->name, item->string, strlen(item->string), error);
+    }
+    result = loader_read_file(item->file, "-fw_cfg", 64 * MIB, &bytes, &size, error);
+    if (result == 0) {
+        result = fw_cfg_add_file(fw_cfg, item->name, bytes, size, error);
     }
     free(bytes);
-    return result < 0 ? error_set(error, result, "-fw_cfg: cannot add '%s': %s", item->name, strerror(-result)) : 0;
+    return result;
 }
 
 static void machine_set_cmos(void *opaque, uint8_t index, uint8_t value)

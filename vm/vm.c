@@ -30,7 +30,10 @@ static uint64_t host_now(void)
     return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
-/* ---- requests from devices ---- */
+/* ---- requests from devices ----
+ *
+ * While the board is being built there is no processor yet: its pins are driven again by the reset that follows.
+ */
 
 static void vm_stop(struct vm *vm, enum vm_outcome outcome, const char *reason)
 {
@@ -46,17 +49,29 @@ static void vm_stop(struct vm *vm, enum vm_outcome outcome, const char *reason)
 
 static void hook_set_intr(void *opaque, bool level)
 {
-    vcpu_set_intr(((struct vm *)opaque)->cpu, level);
+    struct vm *vm = opaque;
+
+    if (vm->cpu) {
+        vcpu_set_intr(vm->cpu, level);
+    }
 }
 
 static void hook_set_nmi(void *opaque)
 {
-    vcpu_set_nmi(((struct vm *)opaque)->cpu);
+    struct vm *vm = opaque;
+
+    if (vm->cpu) {
+        vcpu_set_nmi(vm->cpu);
+    }
 }
 
 static void hook_set_a20(void *opaque, bool enabled)
 {
-    vcpu_set_a20(((struct vm *)opaque)->cpu, enabled);
+    struct vm *vm = opaque;
+
+    if (vm->cpu) {
+        vcpu_set_a20(vm->cpu, enabled);
+    }
 }
 
 static void hook_clear_ferr(void *opaque)
@@ -88,7 +103,9 @@ static void hook_debug_exit(void *opaque, uint32_t code)
 void vm_request_reset(struct vm *vm)
 {
     vm->reset_requested = true;
-    vcpu_kick(vm->cpu);
+    if (vm->cpu) {
+        vcpu_kick(vm->cpu);
+    }
 }
 
 void vm_request_quit(struct vm *vm)
