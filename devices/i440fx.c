@@ -11,6 +11,8 @@
  *
  *   SMRAM (72h)  6 DOPEN  5 DCLS  4 DLCK  3 SMRAME  2:0 C_BASE_SEG = 010b
  *
+ * DEVIATION: the chip has no subsystem identification; here it names the board (pci.h).
+ *
  * Not modelled: see i440fx.h.
  */
 #include "devices/i440fx.h"
@@ -271,8 +273,12 @@ static const struct device_ops i440fx_ops = {
 struct i440fx *i440fx_create(struct board *board, struct pci_bus *bus, const struct i440fx_memory *memory,
                              struct error *error)
 {
-    static const struct pci_identity identity = {
-        .vendor = 0x8086, .device = 0x1237, .class_code = 0x060000, .revision = 0x02};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x1237,
+                                                 .class_code = 0x060000,
+                                                 .revision = 0x02,
+                                                 .subsystem_vendor = PCI_BOARD_VENDOR,
+                                                 .subsystem = PCI_BOARD_ID};
 
     if (check_memory(board, memory, error) < 0) {
         return NULL;

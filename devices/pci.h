@@ -75,6 +75,11 @@ struct pci_bar {
     uint8_t kind;          /* enum pci_bar_kind */
 };
 
+/* What every function of this board carries as subsystem: firmware built for emulators recognises the machine by the
+ * host bridge's. */
+#define PCI_BOARD_VENDOR 0x1af4u
+#define PCI_BOARD_ID     0x1100u
+
 struct pci_identity {
     uint16_t vendor, device;
     uint32_t class_code; /* base class, subclass, programming interface: 0x030000 is VGA */

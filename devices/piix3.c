@@ -244,8 +244,12 @@ static const struct device_ops piix3_ops = {
 
 struct piix3 *piix3_create(struct board *board, struct pci_bus *bus, const struct piix3_wiring *wiring)
 {
-    static const struct pci_identity identity = {
-        .vendor = 0x8086, .device = 0x7000, .class_code = 0x060100, .multi_function = true};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x7000,
+                                                 .class_code = 0x060100,
+                                                 .multi_function = true,
+                                                 .subsystem_vendor = PCI_BOARD_VENDOR,
+                                                 .subsystem = PCI_BOARD_ID};
     struct line pirq[PCI_PIRQS];
     struct piix3 *bridge = calloc(1, sizeof(*bridge));
     if (!bridge) {

@@ -73,12 +73,12 @@ enum {
     SMB_SLV_LAST = 0xd
 };
 
-#define HSTSTS_DEV_ERR   0x04u
-#define HSTSTS_FAILED    0x10u
-#define HSTSTS_ALL       0x1eu
-#define HSTCNT_INTEREN   0x01u
-#define HSTCNT_KILL      0x02u
-#define HSTCNT_START     0x40u
+#define HSTSTS_DEV_ERR 0x04u
+#define HSTSTS_FAILED  0x10u
+#define HSTSTS_ALL     0x1eu
+#define HSTCNT_INTEREN 0x01u
+#define HSTCNT_KILL    0x02u
+#define HSTCNT_START   0x40u
 
 static int piix4_pm_post_load(void *object, struct error *error);
 
@@ -519,8 +519,13 @@ static void add_regions(struct piix4_pm *pm)
 struct piix4_pm *piix4_pm_create(struct board *board, struct pci_bus *bus,
                                  const struct piix4_pm_wiring *wiring)
 {
-    static const struct pci_identity identity = {
-        .vendor = 0x8086, .device = 0x7113, .class_code = 0x068000, .revision = 3, .interrupt_pin = 1};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x7113,
+                                                 .class_code = 0x068000,
+                                                 .revision = 3,
+                                                 .interrupt_pin = 1,
+                                                 .subsystem_vendor = PCI_BOARD_VENDOR,
+                                                 .subsystem = PCI_BOARD_ID};
     struct piix4_pm *pm = calloc(1, sizeof(*pm));
     if (!pm) {
         return NULL;

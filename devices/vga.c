@@ -644,8 +644,8 @@ struct vga *vga_create(struct board *board, struct pci_bus *bus, const void *rom
                                                  .device = 0x1111,
                                                  .class_code = 0x030000,
                                                  .revision = 2,
-                                                 .subsystem_vendor = 0x1af4,
-                                                 .subsystem = 0x1100};
+                                                 .subsystem_vendor = PCI_BOARD_VENDOR,
+                                                 .subsystem = PCI_BOARD_ID};
     int slot = pci_bus_free_slot(bus);
     struct vga *vga = slot < 0 ? NULL : calloc(1, sizeof(*vga));
 

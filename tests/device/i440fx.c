@@ -60,6 +60,8 @@ Test(i440fx, identifies_itself)
     cr_assert_eq(fake_inl(fb, 0xcfc), 0x12378086);
     fake_outl(fb, 0xcf8, 0x80000008);
     cr_assert_eq(fake_inl(fb, 0xcfc), 0x06000002);
+    fake_outl(fb, 0xcf8, 0x8000002c);
+    cr_assert_eq(fake_inl(fb, 0xcfc), 0x11001af4, "firmware looks for the board here");
     fake_board_destroy(fb);
 }
 
