@@ -7,8 +7,9 @@
  *          160-287   XMM0-XMM7
  *          288-511   reserved, or the software's: never written
  *
- * SDM: Volume 1, "FXSAVE Area"; Volume 2A, "FXSAVE". What it leaves to the implementation: XMM registers and MXCSR
- * take part only while CR4.OSFXSR is set; a misaligned image is #GP(0) whether alignment checks are on or not.
+ * SDM: Volume 1, "FXSAVE Area"; Volume 2A, "FXSAVE". What it leaves to the implementation: XMM registers and
+ * MXCSR take part only while CR4.OSFXSR is set; a misaligned image is #GP(0) whether alignment checks are on
+ * or not.
  */
 #include "cpu/cpuid.h"
 #include "cpu/exec.h"

@@ -2,9 +2,9 @@
 /*
  * MMX, SSE, SSE2, SSE3 and SSSE3 instructions, on the host's units (cpu/hostfpu.h).
  *
- * Order of events: the checks of CR0 and CR4, a pending x87 error (rows that use MMX registers), alignment and faults
- * of a memory source, the computation, SIMD floating-point exceptions, faults of a memory destination; registers,
- * MXCSR apart, change only when all of that went well.
+ * Order of events: the checks of CR0 and CR4, a pending x87 error (rows that use MMX registers), alignment
+ * and faults of a memory source, the computation, SIMD floating-point exceptions, faults of a memory
+ * destination; registers, MXCSR apart, change only when all of that went well.
  *
  * SDM: Volume 1, "Programming with Intel MMX Technology", "Programming with Intel SSE"; Volume 3A, "Exception
  * Conditions of Legacy SIMD Instructions Operating on MMX Registers".

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * x87 instructions. Arithmetic, loads and stores run on the host's unit (cpu/hostfpu.h); instructions that move
- * control, status and environment are written out here, because they are about the guest's own instruction and
- * data pointers, which the host's unit never sees.
+ * x87 instructions. Arithmetic, loads and stores run on the host's unit (cpu/hostfpu.h); instructions that
+ * move control, status and environment are written out here, because they are about the guest's own
+ * instruction and data pointers, which the host's unit never sees.
  *
- * A guest without an FPU (the 486SX, or the FPU taken off by the user) has these encodings all the same: with CR0.EM
- * they raise #NM for the benefit of an emulator, without it they do nothing, which is how systems detect the absence.
+ * A guest without an FPU (the 486SX, or the FPU taken off by the user) has these encodings all the same: with
+ * CR0.EM they raise #NM for the benefit of an emulator, without it they do nothing, which is how systems
+ * detect the absence.
  *
  * SDM: Volume 1, "Programming with the x87 FPU"; Volume 2A, instruction reference; Volume 3A, "Exception 16".
- * DEVIATION: transcendental functions have the host's last bit. FOP is updated by every non-control instruction, as
- * on the P6 family, not only by those that raise an unmasked exception.
+ * DEVIATION: transcendental functions have the host's last bit. FOP is updated by every non-control
+ * instruction, as on the P6 family, not only by those that raise an unmasked exception.
  * NOTE: with CR0.NE = 0 an error pending since CR0.NE was 1 counts as ignored (IGNNE#).
  */
 #include "cpu/cpuid.h"
@@ -34,7 +35,8 @@ static bool x87_begin(struct vcpu *cpu, bool *ready)
     return *ready ? fpu_wait(cpu, ready) : true;
 }
 
-/* FIP, FCS, FOP and, for a memory operand, FDP and FDS. SDM: Volume 1, "x87 FPU Instruction and Data Pointers". */
+/* FIP, FCS, FOP and, for a memory operand, FDP and FDS. SDM: Volume 1, "x87 FPU Instruction and Data
+ * Pointers". */
 static void set_pointers(struct vcpu *cpu, const struct insn *insn, uint32_t offset)
 {
     struct fxsave *fpu = &cpu->fpu;

@@ -18,7 +18,8 @@ void fpu_init(struct vcpu *cpu)
 }
 
 /*
- * Extended format: sign and exponent in bytes 8-9, significand with its explicit integer bit (63) in bytes 0-7.
+ * Extended format: sign and exponent in bytes 8-9, significand with its explicit integer bit (63) in bytes
+ * 0-7.
  * SDM: Volume 1, "x87 FPU Tag Word".
  */
 static unsigned register_tag(const uint8_t st[16])
@@ -75,9 +76,9 @@ void fpu_set_words(struct vcpu *cpu, uint16_t fcw, uint16_t fsw)
 }
 
 /*
- * SDM: Volume 1, "MS-DOS Compatibility Sub-mode". vcpu.ferr is the board's latch of FERR#: set with the error,
- * cleared by the write to port F0h, which asserts IGNNE# until the error is gone. So a pending error with the latch
- * clear means that IGNNE# is asserted.
+ * SDM: Volume 1, "MS-DOS Compatibility Sub-mode". vcpu.ferr is the board's latch of FERR#: set with the
+ * error, cleared by the write to port F0h, which asserts IGNNE# until the error is gone. So a pending error
+ * with the latch clear means that IGNNE# is asserted.
  */
 bool fpu_wait(struct vcpu *cpu, bool *ready)
 {
@@ -92,7 +93,8 @@ bool fpu_wait(struct vcpu *cpu, bool *ready)
         *ready = false;
         cpu->next_rip = cpu->rip;
         cpu->halted = true;
-        __atomic_or_fetch(&cpu->attention, ATTENTION_CODE, __ATOMIC_RELAXED); /* not on to the next instruction */
+        /* The dispatch loop must not go on to the next instruction of a decoded run. */
+        __atomic_or_fetch(&cpu->attention, ATTENTION_CODE, __ATOMIC_RELAXED);
     }
     return true;
 }

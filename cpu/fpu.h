@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The x87 unit's state: words, tags, stack, and the protocol of numeric errors. vcpu.fpu holds it as an FXSAVE
- * image, whose x87 registers are in stack order (st[0] is the top). MMX register n is the low 8 bytes of *physical*
- * register n, that is of st[(n - TOP) & 7].
+ * The x87 unit's state: words, tags, stack, and the protocol of numeric errors. vcpu.fpu holds it as an
+ * FXSAVE image, whose x87 registers are in stack order (st[0] is the top). MMX register n is the low 8 bytes
+ * of *physical* register n, that is of st[(n - TOP) & 7].
  *
  *   FSW   15  14 13-11 10 9  8  7  6  5  4  3  2  1  0      FCW   12 11-10 9-8 5  4  3  2  1  0
  *         B   C3 TOP   C2 C1 C0 ES SF PE UE OE ZE DE IE           X  RC    PC  PM UM OM ZM DM IM
  *
- * SDM: Volume 1, "Programming with the x87 FPU"; Volume 1, "Guidelines for Writing x87 FPU Exception Handlers".
+ * SDM: Volume 1, "Programming with the x87 FPU"; Volume 1, "Guidelines for Writing x87 FPU Exception
+ * Handlers".
  */
 #ifndef CPU_FPU_H
 #define CPU_FPU_H
@@ -52,14 +53,15 @@ uint16_t fpu_tag_word(const struct fxsave *fpu);
 /* Set TOP; the physical registers keep their contents. */
 void fpu_set_top(struct fxsave *fpu, unsigned top);
 
-/* Set FCW and FSW (TOP is only stored: st[] must be in the new order). ES and B follow from flags and masks; when
- * an unmasked exception becomes pending and CR0.NE = 0, FERR# is asserted. */
+/* Set FCW and FSW (TOP is only stored: st[] must be in the new order). ES and B follow from flags and masks;
+ * when an unmasked exception becomes pending and CR0.NE = 0, FERR# is asserted. */
 void fpu_set_words(struct vcpu *cpu, uint16_t fcw, uint16_t fsw);
 
 /*
- * The check that waiting instructions begin with. False: #MF is pending. True with *ready: go on. True without: an
- * error is pending, CR0.NE = 0 and IGNNE# is not asserted, so the processor freezes before the instruction until
- * an interrupt comes (the FERR# it asserted makes that IRQ 13); the caller returns true at once.
+ * The check that waiting instructions begin with. False: #MF is pending. True with *ready: go on. True
+ * without: an error is pending, CR0.NE = 0 and IGNNE# is not asserted, so the processor freezes before the
+ * instruction until an interrupt comes (the FERR# it asserted makes that IRQ 13); the caller returns true at
+ * once.
  */
 bool fpu_wait(struct vcpu *cpu, bool *ready);
 

@@ -13,10 +13,10 @@
  *   ldmxcsr [rdi + host_mxcsr]            stmxcsr [rdi + mxcsr]; ldmxcsr [rdi + host_mxcsr]
  *   ret                                   emms; ret
  *
- * RDI points to the struct hostfpu_frame, as the calling convention passes it; all registers that a stub changes
- * are the callee's to change, and the x87 unit and MXCSR are left as the convention wants them. A memory operand
- * becomes [rdi + memory]. When the buffer or the table is full, everything is forgotten and generation starts
- * afresh.
+ * RDI points to the struct hostfpu_frame, as the calling convention passes it; all registers that a stub
+ * changes are the callee's to change, and the x87 unit and MXCSR are left as the convention wants them. A
+ * memory operand becomes [rdi + memory]. When the buffer or the table is full, everything is forgotten and
+ * generation starts afresh.
  *
  * SDM: Volume 2A, "Instruction Format".
  */

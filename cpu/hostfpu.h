@@ -3,16 +3,17 @@
  * Guest x87, MMX and SSE instructions on the host's own units.
  *
  * Guest and host speak the same instruction set, so the guest's instruction is its own best model. For each
- * encoding met, a *stub* is generated once: it loads what the instruction reads from a struct hostfpu_frame, runs
- * the very instruction with its memory operand replaced by a buffer in the frame and its registers renumbered,
- * and stores what it wrote. Faults of guest memory never happen inside a stub: cpu/exec_x87.c and
+ * encoding met, a *stub* is generated once: it loads what the instruction reads from a struct hostfpu_frame,
+ * runs the very instruction with its memory operand replaced by a buffer in the frame and its registers
+ * renumbered, and stores what it wrote. Faults of guest memory never happen inside a stub: cpu/exec_x87.c and
  * cpu/exec_simd.c fill the frame beforehand and write memory afterwards.
  *
  *   x87   the whole unit, as FXRSTOR loads and FXSAVE stores it; registers keep their numbers
  *   SIMD  two register operands, ModRM.reg in XMM0, MM0 or EAX and ModRM.r/m in XMM1, MM1 or ECX
  *
- * No stub can trap. x87: an unmasked exception traps at the *next* waiting instruction; the callers never start one
- * with an exception pending and the stub ends in FNINIT. SIMD: all exceptions are masked, see cpu/simd_fp.h.
+ * No stub can trap. x87: an unmasked exception traps at the *next* waiting instruction; the callers never
+ * start one with an exception pending and the stub ends in FNINIT. SIMD: all exceptions are masked, see
+ * cpu/simd_fp.h.
  *
  * The code buffer is mapped twice, writable and executable, so that no page is both (W^X).
  */

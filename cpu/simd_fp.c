@@ -48,8 +48,8 @@ static long double widen(const uint8_t *bytes, unsigned index, bool is_double, b
 }
 
 /*
- * Compute with the x87 control word: the result and FSW. The host's x87 unit has all exceptions masked; DAZ and FZ
- * are not known to it.
+ * Compute with the x87 control word: the result and FSW. The host's x87 unit has all exceptions masked; DAZ
+ * and FZ are not known to it.
  */
 static uint16_t compute(const struct element *element, uint16_t fcw, long double *result)
 {
@@ -137,7 +137,8 @@ static enum element_op row_op(uint8_t byte, unsigned index)
     }
 }
 
-/* Element formats by mandatory prefix: 66 and F2 double, none and F3 single; F2 of the SSE3 rows is packed single. */
+/* Element formats by mandatory prefix: 66 and F2 double, none and F3 single; F2 of the SSE3 rows is packed
+ * single. */
 static void row_format(const struct opcode *row, bool *is_double, unsigned *count)
 {
     bool sse3 = row->byte == 0x7c || row->byte == 0x7d || row->byte == 0xd0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the x87, MMX and SSE tests share: a processor in flat 32-bit protected mode with a little memory, a runner for
- * single guest instructions, and one for the very same bytes on the host.
+ * What the x87, MMX and SSE tests share: a processor in flat 32-bit protected mode with a little memory, a
+ * runner for single guest instructions, and one for the very same bytes on the host.
  *
- * The native runner takes an FXSAVE image with the guest's own values (exceptions unmasked where the guest has them
- * unmasked), loads all of it, runs the bytes with the registers that they name and saves all of it; a SIGFPE is
- * caught and reported with the state it interrupted. It shares no code with cpu/hostfpu.c.
+ * The native runner takes an FXSAVE image with the guest's own values (exceptions unmasked where the guest
+ * has them unmasked), loads all of it, runs the bytes with the registers that they name and saves all of it;
+ * a SIGFPE is caught and reported with the state it interrupted. It shares no code with cpu/hostfpu.c.
  */
 #ifndef TESTS_UNIT_FPU_FIXTURE_H
 #define TESTS_UNIT_FPU_FIXTURE_H
@@ -300,7 +300,8 @@ static inline void native_destroy(uint8_t *code)
 }
 
 /*
- * Code for (struct native *rdi, void *rsi): the instruction sees the operand at [rsi] and at [rdi], and EAX, ECX, EDX.
+ * Code for (struct native *rdi, void *rsi): the instruction sees the operand at [rsi] and at [rdi], and EAX,
+ * ECX, EDX.
  */
 static inline void native_compile(uint8_t *code, const uint8_t *bytes, unsigned count)
 {
@@ -348,7 +349,7 @@ static inline void native_run(const uint8_t *code, struct native *native, uint8_
 
 /* ---- both ---- */
 
-/* An instruction of the row whose memory operand is [esi] and whose immediate is `imm`. Returns its length. */
+/* An instruction of the row with memory operand [esi] and immediate `imm`. Returns its length. */
 static inline unsigned row_encode(const struct opcode *row, bool memory, unsigned reg, unsigned rm,
                                   uint8_t imm, uint8_t bytes[15])
 {
@@ -443,8 +444,8 @@ static inline void compare_sse(const struct fxsave *guest, const struct fxsave *
 }
 
 /*
- * Does the switch to MMX use belong to the comparison? The manual leaves open whether an instruction that raises #XM has
- * made it, and makers differ on CVTPI2PS from memory.
+ * Does the switch to MMX use belong to the comparison? The manual leaves open whether an instruction that
+ * raises #XM has made it, and makers differ on CVTPI2PS from memory.
  */
 static inline bool mmx_switch_is_common(const struct opcode *row, bool trapped, bool memory)
 {

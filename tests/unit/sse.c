@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * SSE, SSE2, SSE3, SSSE3 on XMM registers: every row against the host, SIMD floating-point exceptions, alignment, the
- * FXSAVE image, and who faults first.
+ * SSE, SSE2, SSE3, SSSE3 on XMM registers: every row against the host, SIMD floating-point exceptions,
+ * alignment, the FXSAVE image, and who faults first.
  */
 #include "tests/unit/fpu_fixture.h"
 

@@ -100,7 +100,7 @@ Test(x87, sample_matches_assembled_instructions)
 
 /* ---- images ---- */
 
-/* A state whose fields are all different: TOP = 5, registers 5-7 and 0 hold 1.5, 0, infinity and a denormal. */
+/* All fields differ: TOP = 5, registers 5-7 and 0 hold 1.5, 0, infinity and a denormal. */
 static void load_known_state(void)
 {
     struct fxsave *fpu = &f.cpu->fpu;
@@ -420,7 +420,8 @@ static uint8_t acknowledge_irq13(void *board)
     return 0x75;
 }
 
-/* The whole story in the dispatch loop: freeze, IRQ 13, a handler that clears the error, the instruction again. */
+/* The whole story in the dispatch loop: freeze, IRQ 13, a handler that clears the error, the instruction
+ * again. */
 Test(x87, interrupt_ends_the_freeze_before_the_waiting_instruction)
 {
     static const uint8_t code[] = {
