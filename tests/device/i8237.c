@@ -214,7 +214,6 @@ Test(i8237, memory_that_is_not_there_reads_as_ones)
 
 Test(i8237, a_count_of_ffff_moves_64_kib_and_no_more)
 {
-
     struct bench b = bench_create();
     uint8_t *buffer = malloc(0x20000);
     bool tc;
