@@ -235,7 +235,8 @@ bool access_write(struct vcpu *cpu, unsigned seg, uint32_t offset, const void *b
     return true;
 }
 
-bool access_rmw_begin(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rmw *rmw, void *bytes, unsigned size)
+bool access_rmw_begin(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rmw *rmw, void *bytes,
+                      unsigned size)
 {
     struct span span;
     lin_t linear;
@@ -270,7 +271,8 @@ bool mem_read(struct vcpu *cpu, enum sreg seg, uint32_t offset, void *bytes, uns
     return access_read(cpu, seg, offset, bytes, size, align);
 }
 
-bool mem_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, const void *bytes, unsigned size, unsigned align)
+bool mem_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, const void *bytes, unsigned size,
+               unsigned align)
 {
     return access_write(cpu, seg, offset, bytes, size, align);
 }
@@ -293,26 +295,26 @@ bool access_probe_read(struct vcpu *cpu, unsigned seg, uint32_t offset, unsigned
     return find_span(cpu, linear, size, ACCESS_READ | view_flag(cpu), &span);
 }
 
-#define DEFINE_ACCESS(bits)                                                                                        \
-    bool mem_read##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, uint##bits##_t *value)                   \
-    {                                                                                                              \
-        return fast_read##bits(cpu, seg, offset, value);                                                           \
-    }                                                                                                              \
-                                                                                                                   \
-    bool mem_write##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, uint##bits##_t value)                   \
-    {                                                                                                              \
-        return fast_write##bits(cpu, seg, offset, value);                                                          \
-    }                                                                                                              \
-                                                                                                                   \
-    bool rmw_begin##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, struct rmw *rmw,                        \
-                         uint##bits##_t *value)                                                                    \
-    {                                                                                                              \
-        return fast_rmw_begin##bits(cpu, seg, offset, rmw, value);                                                 \
-    }                                                                                                              \
-                                                                                                                   \
-    void rmw_end##bits(struct vcpu *cpu, const struct rmw *rmw, uint##bits##_t value)                              \
-    {                                                                                                              \
-        fast_rmw_end##bits(cpu, rmw, value);                                                                       \
+#define DEFINE_ACCESS(bits)                                                                                  \
+    bool mem_read##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, uint##bits##_t *value)             \
+    {                                                                                                        \
+        return fast_read##bits(cpu, seg, offset, value);                                                     \
+    }                                                                                                        \
+                                                                                                             \
+    bool mem_write##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, uint##bits##_t value)             \
+    {                                                                                                        \
+        return fast_write##bits(cpu, seg, offset, value);                                                    \
+    }                                                                                                        \
+                                                                                                             \
+    bool rmw_begin##bits(struct vcpu *cpu, enum sreg seg, uint32_t offset, struct rmw *rmw,                  \
+                         uint##bits##_t *value)                                                              \
+    {                                                                                                        \
+        return fast_rmw_begin##bits(cpu, seg, offset, rmw, value);                                           \
+    }                                                                                                        \
+                                                                                                             \
+    void rmw_end##bits(struct vcpu *cpu, const struct rmw *rmw, uint##bits##_t value)                        \
+    {                                                                                                        \
+        fast_rmw_end##bits(cpu, rmw, value);                                                                 \
     }
 
 DEFINE_ACCESS(8)

@@ -47,52 +47,54 @@ static inline lin_t access_tag(uint32_t linear, unsigned size)
     return linear & (~PAGE_OFFSET_MASK | (size - 1));
 }
 
-#define DEFINE_FAST_ACCESS(bits)                                                                                   \
-    static inline bool fast_read##bits(struct vcpu *cpu, unsigned seg, uint32_t offset, uint##bits##_t *value)     \
-    {                                                                                                              \
-        if (access_is_simple(cpu, seg, ~0u)) {                                                                     \
-            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                        \
-            if (LIKELY(entry->read == access_tag(offset, bits / 8))) {                                             \
-                memcpy(value, (const void *)(entry->addend + offset), bits / 8);                                   \
-                return true;                                                                                       \
-            }                                                                                                      \
-        }                                                                                                          \
-        return access_read(cpu, seg, offset, value, bits / 8, bits / 8);                                           \
-    }                                                                                                              \
-                                                                                                                   \
-    static inline bool fast_write##bits(struct vcpu *cpu, unsigned seg, uint32_t offset, uint##bits##_t value)     \
-    {                                                                                                              \
-        if (access_is_simple(cpu, seg, FLAT_WRITABLE)) {                                                           \
-            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                        \
-            if (LIKELY(entry->write == access_tag(offset, bits / 8))) {                                            \
-                memcpy((void *)(entry->addend + offset), &value, bits / 8);                                        \
-                return true;                                                                                       \
-            }                                                                                                      \
-        }                                                                                                          \
-        return access_write(cpu, seg, offset, &value, bits / 8, bits / 8);                                         \
-    }                                                                                                              \
-                                                                                                                   \
-    static inline bool fast_rmw_begin##bits(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rmw *rmw,      \
-                                            uint##bits##_t *value)                                                 \
-    {                                                                                                              \
-        if (access_is_simple(cpu, seg, FLAT_WRITABLE)) {                                                           \
-            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                        \
-            if (LIKELY(entry->write == access_tag(offset, bits / 8))) {                                            \
-                rmw->host = (void *)(entry->addend + offset);                                                      \
-                memcpy(value, rmw->host, bits / 8);                                                                \
-                return true;                                                                                       \
-            }                                                                                                      \
-        }                                                                                                          \
-        return access_rmw_begin(cpu, seg, offset, rmw, value, bits / 8);                                           \
-    }                                                                                                              \
-                                                                                                                   \
-    static inline void fast_rmw_end##bits(struct vcpu *cpu, const struct rmw *rmw, uint##bits##_t value)           \
-    {                                                                                                              \
-        if (LIKELY(rmw->host != NULL)) {                                                                           \
-            memcpy(rmw->host, &value, bits / 8);                                                                   \
-        } else {                                                                                                   \
-            access_rmw_end(cpu, rmw, &value, bits / 8);                                                            \
-        }                                                                                                          \
+#define DEFINE_FAST_ACCESS(bits)                                                                             \
+    static inline bool fast_read##bits(struct vcpu *cpu, unsigned seg, uint32_t offset,                      \
+                                       uint##bits##_t *value)                                                \
+    {                                                                                                        \
+        if (access_is_simple(cpu, seg, ~0u)) {                                                               \
+            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                  \
+            if (LIKELY(entry->read == access_tag(offset, bits / 8))) {                                       \
+                memcpy(value, (const void *)(entry->addend + offset), bits / 8);                             \
+                return true;                                                                                 \
+            }                                                                                                \
+        }                                                                                                    \
+        return access_read(cpu, seg, offset, value, bits / 8, bits / 8);                                     \
+    }                                                                                                        \
+                                                                                                             \
+    static inline bool fast_write##bits(struct vcpu *cpu, unsigned seg, uint32_t offset,                     \
+                                        uint##bits##_t value)                                                \
+    {                                                                                                        \
+        if (access_is_simple(cpu, seg, FLAT_WRITABLE)) {                                                     \
+            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                  \
+            if (LIKELY(entry->write == access_tag(offset, bits / 8))) {                                      \
+                memcpy((void *)(entry->addend + offset), &value, bits / 8);                                  \
+                return true;                                                                                 \
+            }                                                                                                \
+        }                                                                                                    \
+        return access_write(cpu, seg, offset, &value, bits / 8, bits / 8);                                   \
+    }                                                                                                        \
+                                                                                                             \
+    static inline bool fast_rmw_begin##bits(struct vcpu *cpu, unsigned seg, uint32_t offset,                 \
+                                            struct rmw *rmw, uint##bits##_t *value)                          \
+    {                                                                                                        \
+        if (access_is_simple(cpu, seg, FLAT_WRITABLE)) {                                                     \
+            const struct tlb_entry *entry = tlb_entry_at(cpu->tlb, cpu->user_view, offset);                  \
+            if (LIKELY(entry->write == access_tag(offset, bits / 8))) {                                      \
+                rmw->host = (void *)(entry->addend + offset);                                                \
+                memcpy(value, rmw->host, bits / 8);                                                          \
+                return true;                                                                                 \
+            }                                                                                                \
+        }                                                                                                    \
+        return access_rmw_begin(cpu, seg, offset, rmw, value, bits / 8);                                     \
+    }                                                                                                        \
+                                                                                                             \
+    static inline void fast_rmw_end##bits(struct vcpu *cpu, const struct rmw *rmw, uint##bits##_t value)     \
+    {                                                                                                        \
+        if (LIKELY(rmw->host != NULL)) {                                                                     \
+            memcpy(rmw->host, &value, bits / 8);                                                             \
+        } else {                                                                                             \
+            access_rmw_end(cpu, rmw, &value, bits / 8);                                                      \
+        }                                                                                                    \
     }
 
 DEFINE_FAST_ACCESS(8)
@@ -124,21 +126,21 @@ static inline void stack_set_pointer(struct vcpu *cpu, uint32_t offset)
     }
 }
 
-#define DEFINE_FAST_STACK(bits)                                                                                    \
-    static inline bool fast_push##bits(struct vcpu *cpu, uint##bits##_t value)                                     \
-    {                                                                                                              \
-        uint32_t sp = stack_wrap(cpu, reg32(cpu, RSP) - bits / 8);                                                 \
-        TRY(fast_write##bits(cpu, SEG_SS, sp, value));                                                             \
-        stack_set_pointer(cpu, sp);                                                                                \
-        return true;                                                                                               \
-    }                                                                                                              \
-                                                                                                                   \
-    static inline bool fast_pop##bits(struct vcpu *cpu, uint##bits##_t *value)                                     \
-    {                                                                                                              \
-        uint32_t sp = stack_pointer(cpu);                                                                          \
-        TRY(fast_read##bits(cpu, SEG_SS, sp, value));                                                              \
-        stack_set_pointer(cpu, sp + bits / 8);                                                                     \
-        return true;                                                                                               \
+#define DEFINE_FAST_STACK(bits)                                                                              \
+    static inline bool fast_push##bits(struct vcpu *cpu, uint##bits##_t value)                               \
+    {                                                                                                        \
+        uint32_t sp = stack_wrap(cpu, reg32(cpu, RSP) - bits / 8);                                           \
+        TRY(fast_write##bits(cpu, SEG_SS, sp, value));                                                       \
+        stack_set_pointer(cpu, sp);                                                                          \
+        return true;                                                                                         \
+    }                                                                                                        \
+                                                                                                             \
+    static inline bool fast_pop##bits(struct vcpu *cpu, uint##bits##_t *value)                               \
+    {                                                                                                        \
+        uint32_t sp = stack_pointer(cpu);                                                                    \
+        TRY(fast_read##bits(cpu, SEG_SS, sp, value));                                                        \
+        stack_set_pointer(cpu, sp + bits / 8);                                                               \
+        return true;                                                                                         \
     }
 
 DEFINE_FAST_STACK(16)

@@ -131,16 +131,15 @@ static bool row_matches(const struct opcode *row, const struct insn *insn, uint6
     bool is_register = modrm >> 6 == 3;
 
     return prefix_matches(row->prefix, insn) && (row->feature & ~features) == 0 &&
-           (row->reg < 0 || row->reg == (modrm >> 3 & 7)) && (row->mod < 0 || (row->mod == 3) == is_register) &&
-           (row->rm < 0 || row->rm == (modrm & 7));
+           (row->reg < 0 || row->reg == (modrm >> 3 & 7)) &&
+           (row->mod < 0 || (row->mod == 3) == is_register) && (row->rm < 0 || row->rm == (modrm & 7));
 }
 
 /* SDM: Volume 2A, "16-Bit Addressing Forms with the ModR/M Byte". */
 static void take_memory16(struct cursor *cursor, struct insn *insn)
 {
     static const uint8_t base[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
-    static const uint8_t index[8] = {RSI,         RDI,         RSI,         RDI,
-                                     INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG};
+    static const uint8_t index[8] = {RSI, RDI, RSI, RDI, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG};
     unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
 
     if (mod == 0 && rm == 6) {
@@ -269,8 +268,8 @@ static bool ignores_mod(const struct opcode *row)
            strcmp(row->operands, "Rd,Dd") == 0 || strcmp(row->operands, "Dd,Rd") == 0;
 }
 
-static const struct opcode *find_row(struct cursor *cursor, struct insn *insn, enum opcode_map map, uint8_t byte,
-                                     uint64_t features, bool *has_modrm)
+static const struct opcode *find_row(struct cursor *cursor, struct insn *insn, enum opcode_map map,
+                                     uint8_t byte, uint64_t features, bool *has_modrm)
 {
     unsigned count;
     const struct opcode *rows = opcode_rows(map, byte, &count);

@@ -13,10 +13,10 @@
 
 #include "cpu/insn.h"
 
-#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)                    \
+#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)              \
     bool exec_##handler(struct vcpu *cpu, const struct insn *insn);
-#define OP2(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)                    \
-    bool exec_##handler##_16(struct vcpu *cpu, const struct insn *insn);                                           \
+#define OP2(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)              \
+    bool exec_##handler##_16(struct vcpu *cpu, const struct insn *insn);                                     \
     bool exec_##handler##_32(struct vcpu *cpu, const struct insn *insn);
 #include "cpu/opcodes.def"
 #undef OP1

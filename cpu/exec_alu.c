@@ -10,46 +10,47 @@
 #include "cpu/hostalu.h"
 
 /* op r/m,reg and op r/m,imm: the destination is read, modified and written. */
-#define EXEC_RM(name, op, bits, source)                                                                            \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, (uint##bits##_t)(source), &cpu->rflags));                 \
-        return true;                                                                                               \
+#define EXEC_RM(name, op, bits, source)                                                                      \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, (uint##bits##_t)(source), &cpu->rflags));           \
+        return true;                                                                                         \
     }
 
 /* op reg,r/m */
-#define EXEC_REG(name, op, bits)                                                                                   \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t b;                                                                                          \
-        TRY(rm_read##bits(cpu, insn, &b));                                                                         \
-        set_reg##bits(cpu, insn->reg, host_##op##bits(reg##bits(cpu, insn->reg), b, &cpu->rflags));                \
-        return true;                                                                                               \
+#define EXEC_REG(name, op, bits)                                                                             \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t b;                                                                                    \
+        TRY(rm_read##bits(cpu, insn, &b));                                                                   \
+        set_reg##bits(cpu, insn->reg, host_##op##bits(reg##bits(cpu, insn->reg), b, &cpu->rflags));          \
+        return true;                                                                                         \
     }
 
 /* op accumulator,imm */
-#define EXEC_ACC(name, op, bits)                                                                                   \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        set_reg##bits(cpu, RAX, host_##op##bits(reg##bits(cpu, RAX), (uint##bits##_t)insn->imm, &cpu->rflags));    \
-        return true;                                                                                               \
+#define EXEC_ACC(name, op, bits)                                                                             \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        set_reg##bits(cpu, RAX,                                                                              \
+                      host_##op##bits(reg##bits(cpu, RAX), (uint##bits##_t)insn->imm, &cpu->rflags));        \
+        return true;                                                                                         \
     }
 
-#define EXEC_ALU(op)                                                                                               \
-    EXEC_RM(op##_Eb_Gb, op, 8, reg8(cpu, insn->reg))                                                               \
-    EXEC_RM(op##_Ev_Gv_16, op, 16, reg16(cpu, insn->reg))                                                          \
-    EXEC_RM(op##_Ev_Gv_32, op, 32, reg32(cpu, insn->reg))                                                          \
-    EXEC_RM(op##_Eb_Ib, op, 8, insn->imm)                                                                          \
-    EXEC_RM(op##_Ev_Iz_16, op, 16, insn->imm)                                                                      \
-    EXEC_RM(op##_Ev_Iz_32, op, 32, insn->imm)                                                                      \
-    EXEC_REG(op##_Gb_Eb, op, 8)                                                                                    \
-    EXEC_REG(op##_Gv_Ev_16, op, 16)                                                                                \
-    EXEC_REG(op##_Gv_Ev_32, op, 32)                                                                                \
-    EXEC_ACC(op##_AL_Ib, op, 8)                                                                                    \
-    EXEC_ACC(op##_eAX_Iz_16, op, 16)                                                                               \
+#define EXEC_ALU(op)                                                                                         \
+    EXEC_RM(op##_Eb_Gb, op, 8, reg8(cpu, insn->reg))                                                         \
+    EXEC_RM(op##_Ev_Gv_16, op, 16, reg16(cpu, insn->reg))                                                    \
+    EXEC_RM(op##_Ev_Gv_32, op, 32, reg32(cpu, insn->reg))                                                    \
+    EXEC_RM(op##_Eb_Ib, op, 8, insn->imm)                                                                    \
+    EXEC_RM(op##_Ev_Iz_16, op, 16, insn->imm)                                                                \
+    EXEC_RM(op##_Ev_Iz_32, op, 32, insn->imm)                                                                \
+    EXEC_REG(op##_Gb_Eb, op, 8)                                                                              \
+    EXEC_REG(op##_Gv_Ev_16, op, 16)                                                                          \
+    EXEC_REG(op##_Gv_Ev_32, op, 32)                                                                          \
+    EXEC_ACC(op##_AL_Ib, op, 8)                                                                              \
+    EXEC_ACC(op##_eAX_Iz_16, op, 16)                                                                         \
     EXEC_ACC(op##_eAX_Iz_32, op, 32)
 
 EXEC_ALU(add)
@@ -62,40 +63,40 @@ EXEC_ALU(xor)
 
 /* ---- Comparisons: flags only ---------------------------------------------------------------------------- */
 
-#define EXEC_COMPARE_RM(name, op, bits, source)                                                                    \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_read##bits(cpu, insn, &a));                                                                         \
-        host_##op##bits(a, (uint##bits##_t)(source), &cpu->rflags);                                                \
-        return true;                                                                                               \
+#define EXEC_COMPARE_RM(name, op, bits, source)                                                              \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_read##bits(cpu, insn, &a));                                                                   \
+        host_##op##bits(a, (uint##bits##_t)(source), &cpu->rflags);                                          \
+        return true;                                                                                         \
     }
 
-#define EXEC_COMPARE_REG(name, op, bits)                                                                           \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t b;                                                                                          \
-        TRY(rm_read##bits(cpu, insn, &b));                                                                         \
-        host_##op##bits(reg##bits(cpu, insn->reg), b, &cpu->rflags);                                               \
-        return true;                                                                                               \
+#define EXEC_COMPARE_REG(name, op, bits)                                                                     \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t b;                                                                                    \
+        TRY(rm_read##bits(cpu, insn, &b));                                                                   \
+        host_##op##bits(reg##bits(cpu, insn->reg), b, &cpu->rflags);                                         \
+        return true;                                                                                         \
     }
 
-#define EXEC_COMPARE_ACC(name, op, bits)                                                                           \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        host_##op##bits(reg##bits(cpu, RAX), (uint##bits##_t)insn->imm, &cpu->rflags);                             \
-        return true;                                                                                               \
+#define EXEC_COMPARE_ACC(name, op, bits)                                                                     \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        host_##op##bits(reg##bits(cpu, RAX), (uint##bits##_t)insn->imm, &cpu->rflags);                       \
+        return true;                                                                                         \
     }
 
-#define EXEC_COMPARE(op)                                                                                           \
-    EXEC_COMPARE_RM(op##_Eb_Gb, op, 8, reg8(cpu, insn->reg))                                                       \
-    EXEC_COMPARE_RM(op##_Ev_Gv_16, op, 16, reg16(cpu, insn->reg))                                                  \
-    EXEC_COMPARE_RM(op##_Ev_Gv_32, op, 32, reg32(cpu, insn->reg))                                                  \
-    EXEC_COMPARE_RM(op##_Eb_Ib, op, 8, insn->imm)                                                                  \
-    EXEC_COMPARE_RM(op##_Ev_Iz_16, op, 16, insn->imm)                                                              \
-    EXEC_COMPARE_RM(op##_Ev_Iz_32, op, 32, insn->imm)                                                              \
-    EXEC_COMPARE_ACC(op##_AL_Ib, op, 8)                                                                            \
-    EXEC_COMPARE_ACC(op##_eAX_Iz_16, op, 16)                                                                       \
+#define EXEC_COMPARE(op)                                                                                     \
+    EXEC_COMPARE_RM(op##_Eb_Gb, op, 8, reg8(cpu, insn->reg))                                                 \
+    EXEC_COMPARE_RM(op##_Ev_Gv_16, op, 16, reg16(cpu, insn->reg))                                            \
+    EXEC_COMPARE_RM(op##_Ev_Gv_32, op, 32, reg32(cpu, insn->reg))                                            \
+    EXEC_COMPARE_RM(op##_Eb_Ib, op, 8, insn->imm)                                                            \
+    EXEC_COMPARE_RM(op##_Ev_Iz_16, op, 16, insn->imm)                                                        \
+    EXEC_COMPARE_RM(op##_Ev_Iz_32, op, 32, insn->imm)                                                        \
+    EXEC_COMPARE_ACC(op##_AL_Ib, op, 8)                                                                      \
+    EXEC_COMPARE_ACC(op##_eAX_Iz_16, op, 16)                                                                 \
     EXEC_COMPARE_ACC(op##_eAX_Iz_32, op, 32)
 
 EXEC_COMPARE(cmp)
@@ -106,14 +107,14 @@ EXEC_COMPARE(test)
 
 /* ---- One operand ---------------------------------------------------------------------------------------- */
 
-#define EXEC_UNARY(name, op, bits)                                                                                 \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, &cpu->rflags));                                           \
-        return true;                                                                                               \
+#define EXEC_UNARY(name, op, bits)                                                                           \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, &cpu->rflags));                                     \
+        return true;                                                                                         \
     }
 
 EXEC_UNARY(inc_Eb, inc, 8)
@@ -126,11 +127,11 @@ EXEC_UNARY(neg_Eb, neg, 8)
 EXEC_UNARY(neg_Ev_16, neg, 16)
 EXEC_UNARY(neg_Ev_32, neg, 32)
 
-#define EXEC_UNARY_REG(name, op, bits)                                                                             \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        set_reg##bits(cpu, insn->rm, host_##op##bits(reg##bits(cpu, insn->rm), &cpu->rflags));                     \
-        return true;                                                                                               \
+#define EXEC_UNARY_REG(name, op, bits)                                                                       \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        set_reg##bits(cpu, insn->rm, host_##op##bits(reg##bits(cpu, insn->rm), &cpu->rflags));               \
+        return true;                                                                                         \
     }
 
 EXEC_UNARY_REG(inc_Zv_16, inc, 16)
@@ -139,14 +140,14 @@ EXEC_UNARY_REG(dec_Zv_16, dec, 16)
 EXEC_UNARY_REG(dec_Zv_32, dec, 32)
 
 /* NOT changes no flags. */
-#define EXEC_NOT(name, bits)                                                                                       \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        rm_end##bits(cpu, insn, &rmw, (uint##bits##_t)~a);                                                         \
-        return true;                                                                                               \
+#define EXEC_NOT(name, bits)                                                                                 \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        rm_end##bits(cpu, insn, &rmw, (uint##bits##_t) ~a);                                                  \
+        return true;                                                                                         \
     }
 
 EXEC_NOT(not_Eb, 8)
@@ -156,16 +157,16 @@ EXEC_NOT(not_Ev_32, 32)
 /* ---- Exchange and arithmetic in one --------------------------------------------------------------------- */
 
 /* The register takes the old destination before the sum is written: XADD of a register with itself doubles it. */
-#define EXEC_XADD(name, bits)                                                                                      \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        uint##bits##_t sum = host_add##bits(a, reg##bits(cpu, insn->reg), &cpu->rflags);                           \
-        set_reg##bits(cpu, insn->reg, a);                                                                          \
-        rm_end##bits(cpu, insn, &rmw, sum);                                                                        \
-        return true;                                                                                               \
+#define EXEC_XADD(name, bits)                                                                                \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        uint##bits##_t sum = host_add##bits(a, reg##bits(cpu, insn->reg), &cpu->rflags);                     \
+        set_reg##bits(cpu, insn->reg, a);                                                                    \
+        rm_end##bits(cpu, insn, &rmw, sum);                                                                  \
+        return true;                                                                                         \
     }
 
 EXEC_XADD(xadd_Eb_Gb, 8)
@@ -173,20 +174,20 @@ EXEC_XADD(xadd_Ev_Gv_16, 16)
 EXEC_XADD(xadd_Ev_Gv_32, 32)
 
 /* A memory destination is written in either case, as the manual has it. */
-#define EXEC_CMPXCHG(name, bits)                                                                                   \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        host_cmp##bits(reg##bits(cpu, RAX), a, &cpu->rflags);                                                      \
-        if (cpu->rflags & RFLAGS_ZF) {                                                                             \
-            rm_end##bits(cpu, insn, &rmw, reg##bits(cpu, insn->reg));                                              \
-        } else {                                                                                                   \
-            rm_end##bits(cpu, insn, &rmw, a);                                                                      \
-            set_reg##bits(cpu, RAX, a);                                                                            \
-        }                                                                                                          \
-        return true;                                                                                               \
+#define EXEC_CMPXCHG(name, bits)                                                                             \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        host_cmp##bits(reg##bits(cpu, RAX), a, &cpu->rflags);                                                \
+        if (cpu->rflags & RFLAGS_ZF) {                                                                       \
+            rm_end##bits(cpu, insn, &rmw, reg##bits(cpu, insn->reg));                                        \
+        } else {                                                                                             \
+            rm_end##bits(cpu, insn, &rmw, a);                                                                \
+            set_reg##bits(cpu, RAX, a);                                                                      \
+        }                                                                                                    \
+        return true;                                                                                         \
     }
 
 EXEC_CMPXCHG(cmpxchg_Eb_Gb, 8)

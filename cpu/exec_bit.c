@@ -24,45 +24,45 @@ static uint32_t bit_operand32(const struct vcpu *cpu, const struct insn *insn, u
     return insn->addrsize == 2 ? (uint16_t)offset : offset;
 }
 
-#define EXEC_BT(bits)                                                                                              \
-    EXEC(bt_Ev_Gv_##bits)                                                                                          \
-    {                                                                                                              \
-        uint##bits##_t a = reg##bits(cpu, insn->rm), index = reg##bits(cpu, insn->reg);                            \
-        if (insn->memory) {                                                                                        \
-            TRY(fast_read##bits(cpu, insn->seg, bit_operand##bits(cpu, insn, index), &a));                         \
-        }                                                                                                          \
-        host_bt##bits(a, index & (bits - 1), &cpu->rflags);                                                        \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(bt_Ev_Ib_##bits)                                                                                          \
-    {                                                                                                              \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_read##bits(cpu, insn, &a));                                                                         \
-        host_bt##bits(a, insn->imm & (bits - 1), &cpu->rflags);                                                    \
-        return true;                                                                                               \
+#define EXEC_BT(bits)                                                                                        \
+    EXEC(bt_Ev_Gv_##bits)                                                                                    \
+    {                                                                                                        \
+        uint##bits##_t a = reg##bits(cpu, insn->rm), index = reg##bits(cpu, insn->reg);                      \
+        if (insn->memory) {                                                                                  \
+            TRY(fast_read##bits(cpu, insn->seg, bit_operand##bits(cpu, insn, index), &a));                   \
+        }                                                                                                    \
+        host_bt##bits(a, index &(bits - 1), &cpu->rflags);                                                   \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(bt_Ev_Ib_##bits)                                                                                    \
+    {                                                                                                        \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_read##bits(cpu, insn, &a));                                                                   \
+        host_bt##bits(a, insn->imm &(bits - 1), &cpu->rflags);                                               \
+        return true;                                                                                         \
     }
 
 EXEC_BT(16)
 EXEC_BT(32)
 
-#define EXEC_BIT_CHANGE(op, bits)                                                                                  \
-    EXEC(op##_Ev_Gv_##bits)                                                                                        \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a = reg##bits(cpu, insn->rm), index = reg##bits(cpu, insn->reg);                            \
-        if (insn->memory) {                                                                                        \
-            TRY(fast_rmw_begin##bits(cpu, insn->seg, bit_operand##bits(cpu, insn, index), &rmw, &a));              \
-        }                                                                                                          \
-        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, index & (bits - 1), &cpu->rflags));                       \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(op##_Ev_Ib_##bits)                                                                                        \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t a;                                                                                          \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                                  \
-        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, insn->imm & (bits - 1), &cpu->rflags));                   \
-        return true;                                                                                               \
+#define EXEC_BIT_CHANGE(op, bits)                                                                            \
+    EXEC(op##_Ev_Gv_##bits)                                                                                  \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a = reg##bits(cpu, insn->rm), index = reg##bits(cpu, insn->reg);                      \
+        if (insn->memory) {                                                                                  \
+            TRY(fast_rmw_begin##bits(cpu, insn->seg, bit_operand##bits(cpu, insn, index), &rmw, &a));        \
+        }                                                                                                    \
+        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, index &(bits - 1), &cpu->rflags));                  \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(op##_Ev_Ib_##bits)                                                                                  \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t a;                                                                                    \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &a));                                                            \
+        rm_end##bits(cpu, insn, &rmw, host_##op##bits(a, insn->imm &(bits - 1), &cpu->rflags));              \
+        return true;                                                                                         \
     }
 
 EXEC_BIT_CHANGE(bts, 16)
@@ -72,13 +72,13 @@ EXEC_BIT_CHANGE(btr, 32)
 EXEC_BIT_CHANGE(btc, 16)
 EXEC_BIT_CHANGE(btc, 32)
 
-#define EXEC_SCAN(op, bits)                                                                                        \
-    EXEC(op##_Gv_Ev_##bits)                                                                                        \
-    {                                                                                                              \
-        uint##bits##_t source;                                                                                     \
-        TRY(rm_read##bits(cpu, insn, &source));                                                                    \
-        set_reg##bits(cpu, insn->reg, host_##op##bits(reg##bits(cpu, insn->reg), source, &cpu->rflags));           \
-        return true;                                                                                               \
+#define EXEC_SCAN(op, bits)                                                                                  \
+    EXEC(op##_Gv_Ev_##bits)                                                                                  \
+    {                                                                                                        \
+        uint##bits##_t source;                                                                               \
+        TRY(rm_read##bits(cpu, insn, &source));                                                              \
+        set_reg##bits(cpu, insn->reg, host_##op##bits(reg##bits(cpu, insn->reg), source, &cpu->rflags));     \
+        return true;                                                                                         \
     }
 
 EXEC_SCAN(bsf, 16)

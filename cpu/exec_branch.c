@@ -14,46 +14,46 @@ EXEC(jmp_J)
     return branch_relative(cpu, insn);
 }
 
-#define EXEC_JCC(cc)                                                                                               \
-    EXEC(j##cc)                                                                                                    \
-    {                                                                                                              \
-        return !CONDITION_##cc(cpu->rflags) || branch_relative(cpu, insn);                                         \
+#define EXEC_JCC(cc)                                                                                         \
+    EXEC(j##cc)                                                                                              \
+    {                                                                                                        \
+        return !CONDITION_##cc(cpu->rflags) || branch_relative(cpu, insn);                                   \
     }
 
 FOR_EACH_CONDITION(EXEC_JCC)
 
-#define EXEC_NEAR(bits)                                                                                            \
-    EXEC(jmp_Ev_##bits)                                                                                            \
-    {                                                                                                              \
-        uint##bits##_t target;                                                                                     \
-        TRY(rm_read##bits(cpu, insn, &target));                                                                    \
-        return branch_to(cpu, insn, target);                                                                       \
-    }                                                                                                              \
-    EXEC(call_Ev_##bits)                                                                                           \
-    {                                                                                                              \
-        uint##bits##_t target, link = (uint##bits##_t)cpu->next_rip;                                               \
-        TRY(rm_read##bits(cpu, insn, &target));                                                                    \
-        TRY(branch_to(cpu, insn, target));                                                                         \
-        return fast_push##bits(cpu, link);                                                                         \
-    }                                                                                                              \
-    EXEC(call_Jz_##bits)                                                                                           \
-    {                                                                                                              \
-        uint##bits##_t link = (uint##bits##_t)cpu->next_rip;                                                       \
-        TRY(branch_relative(cpu, insn));                                                                           \
-        return fast_push##bits(cpu, link);                                                                         \
-    }                                                                                                              \
-    EXEC(ret_Iw_##bits)                                                                                            \
-    {                                                                                                              \
-        uint##bits##_t target;                                                                                     \
-        uint32_t sp = stack_pointer(cpu);                                                                          \
-        TRY(fast_read##bits(cpu, SEG_SS, sp, &target));                                                            \
-        TRY(branch_to(cpu, insn, target));                                                                         \
-        stack_set_pointer(cpu, sp + bits / 8 + insn->imm);                                                         \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(ret_##bits)                                                                                               \
-    {                                                                                                              \
-        return exec_ret_Iw_##bits(cpu, insn); /* the immediate of a row without one is 0 */                        \
+#define EXEC_NEAR(bits)                                                                                      \
+    EXEC(jmp_Ev_##bits)                                                                                      \
+    {                                                                                                        \
+        uint##bits##_t target;                                                                               \
+        TRY(rm_read##bits(cpu, insn, &target));                                                              \
+        return branch_to(cpu, insn, target);                                                                 \
+    }                                                                                                        \
+    EXEC(call_Ev_##bits)                                                                                     \
+    {                                                                                                        \
+        uint##bits##_t target, link = (uint##bits##_t)cpu->next_rip;                                         \
+        TRY(rm_read##bits(cpu, insn, &target));                                                              \
+        TRY(branch_to(cpu, insn, target));                                                                   \
+        return fast_push##bits(cpu, link);                                                                   \
+    }                                                                                                        \
+    EXEC(call_Jz_##bits)                                                                                     \
+    {                                                                                                        \
+        uint##bits##_t link = (uint##bits##_t)cpu->next_rip;                                                 \
+        TRY(branch_relative(cpu, insn));                                                                     \
+        return fast_push##bits(cpu, link);                                                                   \
+    }                                                                                                        \
+    EXEC(ret_Iw_##bits)                                                                                      \
+    {                                                                                                        \
+        uint##bits##_t target;                                                                               \
+        uint32_t sp = stack_pointer(cpu);                                                                    \
+        TRY(fast_read##bits(cpu, SEG_SS, sp, &target));                                                      \
+        TRY(branch_to(cpu, insn, target));                                                                   \
+        stack_set_pointer(cpu, sp + bits / 8 + insn->imm);                                                   \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(ret_##bits)                                                                                         \
+    {                                                                                                        \
+        return exec_ret_Iw_##bits(cpu, insn); /* the immediate of a row without one is 0 */                  \
     }
 
 EXEC_NEAR(16)

@@ -10,37 +10,37 @@
 
 /* ---- MOV ------------------------------------------------------------------------------------------------ */
 
-#define EXEC_MOVES(bits, E_G, G_E, E_I, Z_I, A_O, O_A)                                                             \
-    EXEC(E_G)                                                                                                      \
-    {                                                                                                              \
-        return rm_write##bits(cpu, insn, reg##bits(cpu, insn->reg));                                               \
-    }                                                                                                              \
-    EXEC(G_E)                                                                                                      \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(rm_read##bits(cpu, insn, &value));                                                                     \
-        set_reg##bits(cpu, insn->reg, value);                                                                      \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(E_I)                                                                                                      \
-    {                                                                                                              \
-        return rm_write##bits(cpu, insn, (uint##bits##_t)insn->imm);                                               \
-    }                                                                                                              \
-    EXEC(Z_I)                                                                                                      \
-    {                                                                                                              \
-        set_reg##bits(cpu, insn->rm, (uint##bits##_t)insn->imm);                                                   \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(A_O)                                                                                                      \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(fast_read##bits(cpu, insn->seg, insn_ea(cpu, insn), &value));                                          \
-        set_reg##bits(cpu, RAX, value);                                                                            \
-        return true;                                                                                               \
-    }                                                                                                              \
-    EXEC(O_A)                                                                                                      \
-    {                                                                                                              \
-        return fast_write##bits(cpu, insn->seg, insn_ea(cpu, insn), reg##bits(cpu, RAX));                          \
+#define EXEC_MOVES(bits, E_G, G_E, E_I, Z_I, A_O, O_A)                                                       \
+    EXEC(E_G)                                                                                                \
+    {                                                                                                        \
+        return rm_write##bits(cpu, insn, reg##bits(cpu, insn->reg));                                         \
+    }                                                                                                        \
+    EXEC(G_E)                                                                                                \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(rm_read##bits(cpu, insn, &value));                                                               \
+        set_reg##bits(cpu, insn->reg, value);                                                                \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(E_I)                                                                                                \
+    {                                                                                                        \
+        return rm_write##bits(cpu, insn, (uint##bits##_t)insn->imm);                                         \
+    }                                                                                                        \
+    EXEC(Z_I)                                                                                                \
+    {                                                                                                        \
+        set_reg##bits(cpu, insn->rm, (uint##bits##_t)insn->imm);                                             \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(A_O)                                                                                                \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(fast_read##bits(cpu, insn->seg, insn_ea(cpu, insn), &value));                                    \
+        set_reg##bits(cpu, RAX, value);                                                                      \
+        return true;                                                                                         \
+    }                                                                                                        \
+    EXEC(O_A)                                                                                                \
+    {                                                                                                        \
+        return fast_write##bits(cpu, insn->seg, insn_ea(cpu, insn), reg##bits(cpu, RAX));                    \
     }
 
 EXEC_MOVES(8, mov_Eb_Gb, mov_Gb_Eb, mov_Eb_Ib, mov_Zb_Ib, mov_AL_Ob, mov_Ob_AL)
@@ -53,13 +53,13 @@ EXEC(movnti_Md_Gd)
 }
 
 /* MOVZX, MOVSX: `from` bits, read as `type`, to `to` bits. */
-#define EXEC_EXTEND(name, from, to, type)                                                                          \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##from##_t value;                                                                                      \
-        TRY(rm_read##from(cpu, insn, &value));                                                                     \
-        set_reg##to(cpu, insn->reg, (uint##to##_t)(type)value);                                                    \
-        return true;                                                                                               \
+#define EXEC_EXTEND(name, from, to, type)                                                                    \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##from##_t value;                                                                                \
+        TRY(rm_read##from(cpu, insn, &value));                                                               \
+        set_reg##to(cpu, insn->reg, (uint##to##_t)(type)value);                                              \
+        return true;                                                                                         \
     }
 
 EXEC_EXTEND(movzx_Gv_Eb_16, 8, 16, uint8_t)
@@ -73,15 +73,15 @@ EXEC_EXTEND(movsx_Gv_Ew_32, 16, 32, int16_t)
 
 /* ---- Exchange ------------------------------------------------------------------------------------------- */
 
-#define EXEC_XCHG(name, bits)                                                                                      \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        struct rmw rmw;                                                                                            \
-        uint##bits##_t value;                                                                                      \
-        TRY(rm_begin##bits(cpu, insn, &rmw, &value));                                                              \
-        rm_end##bits(cpu, insn, &rmw, reg##bits(cpu, insn->reg));                                                  \
-        set_reg##bits(cpu, insn->reg, value);                                                                      \
-        return true;                                                                                               \
+#define EXEC_XCHG(name, bits)                                                                                \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        struct rmw rmw;                                                                                      \
+        uint##bits##_t value;                                                                                \
+        TRY(rm_begin##bits(cpu, insn, &rmw, &value));                                                        \
+        rm_end##bits(cpu, insn, &rmw, reg##bits(cpu, insn->reg));                                            \
+        set_reg##bits(cpu, insn->reg, value);                                                                \
+        return true;                                                                                         \
     }
 
 EXEC_XCHG(xchg_Eb_Gb, 8)
@@ -171,23 +171,23 @@ EXEC_PLAIN(cwd_32)
 /* ---- Conditional ---------------------------------------------------------------------------------------- */
 
 /* The source is read, and may fault, whatever the condition. */
-#define EXEC_CMOV(cc, bits)                                                                                        \
-    EXEC(cmov##cc##_##bits)                                                                                        \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(rm_read##bits(cpu, insn, &value));                                                                     \
-        if (CONDITION_##cc(cpu->rflags)) {                                                                         \
-            set_reg##bits(cpu, insn->reg, value);                                                                  \
-        }                                                                                                          \
-        return true;                                                                                               \
+#define EXEC_CMOV(cc, bits)                                                                                  \
+    EXEC(cmov##cc##_##bits)                                                                                  \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(rm_read##bits(cpu, insn, &value));                                                               \
+        if (CONDITION_##cc(cpu->rflags)) {                                                                   \
+            set_reg##bits(cpu, insn->reg, value);                                                            \
+        }                                                                                                    \
+        return true;                                                                                         \
     }
 
-#define EXEC_CONDITIONAL(cc)                                                                                       \
-    EXEC_CMOV(cc, 16)                                                                                              \
-    EXEC_CMOV(cc, 32)                                                                                              \
-    EXEC(set##cc)                                                                                                  \
-    {                                                                                                              \
-        return rm_write8(cpu, insn, CONDITION_##cc(cpu->rflags));                                                  \
+#define EXEC_CONDITIONAL(cc)                                                                                 \
+    EXEC_CMOV(cc, 16)                                                                                        \
+    EXEC_CMOV(cc, 32)                                                                                        \
+    EXEC(set##cc)                                                                                            \
+    {                                                                                                        \
+        return rm_write8(cpu, insn, CONDITION_##cc(cpu->rflags));                                            \
     }
 
 FOR_EACH_CONDITION(EXEC_CONDITIONAL)

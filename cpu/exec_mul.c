@@ -11,24 +11,24 @@
 
 /* ---- Multiplication ------------------------------------------------------------------------------------- */
 
-#define EXEC_MUL8(name, op)                                                                                        \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint8_t b;                                                                                                 \
-        TRY(rm_read8(cpu, insn, &b));                                                                              \
-        set_reg16(cpu, RAX, host_##op##_ax(reg16(cpu, RAX), b, &cpu->rflags));                                     \
-        return true;                                                                                               \
+#define EXEC_MUL8(name, op)                                                                                  \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint8_t b;                                                                                           \
+        TRY(rm_read8(cpu, insn, &b));                                                                        \
+        set_reg16(cpu, RAX, host_##op##_ax(reg16(cpu, RAX), b, &cpu->rflags));                               \
+        return true;                                                                                         \
     }
 
-#define EXEC_MUL(name, op, bits)                                                                                   \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t b, low = reg##bits(cpu, RAX), high = 0;                                                     \
-        TRY(rm_read##bits(cpu, insn, &b));                                                                         \
-        host_##op##_pair##bits(&low, &high, b, &cpu->rflags);                                                      \
-        set_reg##bits(cpu, RAX, low);                                                                              \
-        set_reg##bits(cpu, RDX, high);                                                                             \
-        return true;                                                                                               \
+#define EXEC_MUL(name, op, bits)                                                                             \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t b, low = reg##bits(cpu, RAX), high = 0;                                               \
+        TRY(rm_read##bits(cpu, insn, &b));                                                                   \
+        host_##op##_pair##bits(&low, &high, b, &cpu->rflags);                                                \
+        set_reg##bits(cpu, RAX, low);                                                                        \
+        set_reg##bits(cpu, RDX, high);                                                                       \
+        return true;                                                                                         \
     }
 
 EXEC_MUL8(mul_Eb, mul)
@@ -38,13 +38,13 @@ EXEC_MUL8(imul_Eb, imul)
 EXEC_MUL(imul_Ev_16, imul, 16)
 EXEC_MUL(imul_Ev_32, imul, 32)
 
-#define EXEC_IMUL(name, bits, multiplier)                                                                          \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t b;                                                                                          \
-        TRY(rm_read##bits(cpu, insn, &b));                                                                         \
-        set_reg##bits(cpu, insn->reg, host_imul##bits(b, (uint##bits##_t)(multiplier), &cpu->rflags));             \
-        return true;                                                                                               \
+#define EXEC_IMUL(name, bits, multiplier)                                                                    \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t b;                                                                                    \
+        TRY(rm_read##bits(cpu, insn, &b));                                                                   \
+        set_reg##bits(cpu, insn->reg, host_imul##bits(b, (uint##bits##_t)(multiplier), &cpu->rflags));       \
+        return true;                                                                                         \
     }
 
 EXEC_IMUL(imul_Gv_Ev_16, 16, reg16(cpu, insn->reg))
@@ -69,30 +69,30 @@ static bool idiv_fits(int64_t dividend, int32_t divisor, unsigned bits)
     return quotient >= -bound && quotient < bound;
 }
 
-#define EXEC_DIV8(name, op, fits, wide, narrow)                                                                    \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint8_t b;                                                                                                 \
-        TRY(rm_read8(cpu, insn, &b));                                                                              \
-        if (!fits((wide)reg16(cpu, RAX), (narrow)b, 8)) {                                                          \
-            return raise_exception(cpu, EXC_DE);                                                                   \
-        }                                                                                                          \
-        set_reg16(cpu, RAX, host_##op##_ax(reg16(cpu, RAX), b, &cpu->rflags));                                     \
-        return true;                                                                                               \
+#define EXEC_DIV8(name, op, fits, wide, narrow)                                                              \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint8_t b;                                                                                           \
+        TRY(rm_read8(cpu, insn, &b));                                                                        \
+        if (!fits((wide)reg16(cpu, RAX), (narrow)b, 8)) {                                                    \
+            return raise_exception(cpu, EXC_DE);                                                             \
+        }                                                                                                    \
+        set_reg16(cpu, RAX, host_##op##_ax(reg16(cpu, RAX), b, &cpu->rflags));                               \
+        return true;                                                                                         \
     }
 
-#define EXEC_DIV(name, op, fits, bits, wide, narrow)                                                               \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        uint##bits##_t b, low = reg##bits(cpu, RAX), high = reg##bits(cpu, RDX);                                   \
-        TRY(rm_read##bits(cpu, insn, &b));                                                                         \
-        if (!fits((wide)((uint64_t)high << bits | low), (narrow)b, bits)) {                                        \
-            return raise_exception(cpu, EXC_DE);                                                                   \
-        }                                                                                                          \
-        host_##op##_pair##bits(&low, &high, b, &cpu->rflags);                                                      \
-        set_reg##bits(cpu, RAX, low);                                                                              \
-        set_reg##bits(cpu, RDX, high);                                                                             \
-        return true;                                                                                               \
+#define EXEC_DIV(name, op, fits, bits, wide, narrow)                                                         \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        uint##bits##_t b, low = reg##bits(cpu, RAX), high = reg##bits(cpu, RDX);                             \
+        TRY(rm_read##bits(cpu, insn, &b));                                                                   \
+        if (!fits((wide)((uint64_t)high << bits | low), (narrow)b, bits)) {                                  \
+            return raise_exception(cpu, EXC_DE);                                                             \
+        }                                                                                                    \
+        host_##op##_pair##bits(&low, &high, b, &cpu->rflags);                                                \
+        set_reg##bits(cpu, RAX, low);                                                                        \
+        set_reg##bits(cpu, RDX, high);                                                                       \
+        return true;                                                                                         \
     }
 
 EXEC_DIV8(div_Eb, div, div_fits, uint16_t, uint8_t)

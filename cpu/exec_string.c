@@ -99,8 +99,8 @@ static bool bulk_applies(const struct vcpu *cpu)
 }
 
 /* Host address of seg:[reg], and *bytes cut to what can be accessed from there on. NULL: not directly. */
-static uint8_t *bulk_pointer(struct vcpu *cpu, const struct insn *insn, unsigned seg, unsigned reg, bool write,
-                             uint64_t *bytes)
+static uint8_t *bulk_pointer(struct vcpu *cpu, const struct insn *insn, unsigned seg, unsigned reg,
+                             bool write, uint64_t *bytes)
 {
     uint32_t offset = index_get(cpu, insn, reg);
     uint64_t to_wrap = (insn->addrsize == 2 ? (uint64_t)1 << 16 : (uint64_t)1 << 32) - offset;
@@ -116,8 +116,8 @@ static uint8_t *bulk_pointer(struct vcpu *cpu, const struct insn *insn, unsigned
 }
 
 /* Both sides of MOVS and CMPS; the number of elements, 0: none. */
-static uint32_t bulk_pair(struct vcpu *cpu, const struct insn *insn, uint32_t count, unsigned size, bool write,
-                          uint8_t **source, uint8_t **destination)
+static uint32_t bulk_pair(struct vcpu *cpu, const struct insn *insn, uint32_t count, unsigned size,
+                          bool write, uint8_t **source, uint8_t **destination)
 {
     uint64_t bytes = (uint64_t)count * size;
 
@@ -150,176 +150,176 @@ static uint32_t bulk_compared(struct vcpu *cpu, uint32_t flags, uint32_t count, 
 
 /* ---- One set of functions for each element size --------------------------------------------------------- */
 
-#define DEFINE_MOVS(bits, suffix)                                                                                  \
-    static bool movs_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                                   \
-        TRY(fast_write##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), value));                                      \
-        index_step(cpu, insn, RSI, bits / 8);                                                                      \
-        index_step(cpu, insn, RDI, bits / 8);                                                                      \
-        return true;                                                                                               \
-    }                                                                                                              \
-    static uint32_t movs_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)                     \
-    {                                                                                                              \
-        uint8_t *source, *destination;                                                                             \
-        uint32_t done = bulk_pair(cpu, insn, count, bits / 8, true, &source, &destination);                        \
-        uint64_t left = done;                                                                                      \
-        if (done) {                                                                                                \
-            __asm__ volatile("rep movs" suffix : "+S"(source), "+D"(destination), "+c"(left) : : "memory");        \
-            index_add(cpu, insn, RSI, done * (bits / 8));                                                          \
-            index_add(cpu, insn, RDI, done * (bits / 8));                                                          \
-        }                                                                                                          \
-        return done;                                                                                               \
+#define DEFINE_MOVS(bits, suffix)                                                                            \
+    static bool movs_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                             \
+        TRY(fast_write##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), value));                                \
+        index_step(cpu, insn, RSI, bits / 8);                                                                \
+        index_step(cpu, insn, RDI, bits / 8);                                                                \
+        return true;                                                                                         \
+    }                                                                                                        \
+    static uint32_t movs_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)               \
+    {                                                                                                        \
+        uint8_t *source, *destination;                                                                       \
+        uint32_t done = bulk_pair(cpu, insn, count, bits / 8, true, &source, &destination);                  \
+        uint64_t left = done;                                                                                \
+        if (done) {                                                                                          \
+            __asm__ volatile("rep movs" suffix : "+S"(source), "+D"(destination), "+c"(left) : : "memory");  \
+            index_add(cpu, insn, RSI, done *(bits / 8));                                                     \
+            index_add(cpu, insn, RDI, done *(bits / 8));                                                     \
+        }                                                                                                    \
+        return done;                                                                                         \
     }
 
-#define DEFINE_STOS(bits, suffix)                                                                                  \
-    static bool stos_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        TRY(fast_write##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), reg##bits(cpu, RAX)));                        \
-        index_step(cpu, insn, RDI, bits / 8);                                                                      \
-        return true;                                                                                               \
-    }                                                                                                              \
-    static uint32_t stos_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)                     \
-    {                                                                                                              \
-        uint8_t *destination;                                                                                      \
-        uint32_t done = bulk_destination(cpu, insn, count, bits / 8, true, &destination);                          \
-        uint64_t left = done;                                                                                      \
-        if (done) {                                                                                                \
-            __asm__ volatile("rep stos" suffix                                                                     \
-                             : "+D"(destination), "+c"(left)                                                       \
-                             : "a"(reg##bits(cpu, RAX))                                                            \
-                             : "memory");                                                                          \
-            index_add(cpu, insn, RDI, done * (bits / 8));                                                          \
-        }                                                                                                          \
-        return done;                                                                                               \
+#define DEFINE_STOS(bits, suffix)                                                                            \
+    static bool stos_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        TRY(fast_write##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), reg##bits(cpu, RAX)));                  \
+        index_step(cpu, insn, RDI, bits / 8);                                                                \
+        return true;                                                                                         \
+    }                                                                                                        \
+    static uint32_t stos_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)               \
+    {                                                                                                        \
+        uint8_t *destination;                                                                                \
+        uint32_t done = bulk_destination(cpu, insn, count, bits / 8, true, &destination);                    \
+        uint64_t left = done;                                                                                \
+        if (done) {                                                                                          \
+            __asm__ volatile("rep stos" suffix                                                               \
+                             : "+D"(destination), "+c"(left)                                                 \
+                             : "a"(reg##bits(cpu, RAX))                                                      \
+                             : "memory");                                                                    \
+            index_add(cpu, insn, RDI, done *(bits / 8));                                                     \
+        }                                                                                                    \
+        return done;                                                                                         \
     }
 
-#define DEFINE_LODS(bits)                                                                                          \
-    static bool lods_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                                   \
-        set_reg##bits(cpu, RAX, value);                                                                            \
-        index_step(cpu, insn, RSI, bits / 8);                                                                      \
-        return true;                                                                                               \
+#define DEFINE_LODS(bits)                                                                                    \
+    static bool lods_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                             \
+        set_reg##bits(cpu, RAX, value);                                                                      \
+        index_step(cpu, insn, RSI, bits / 8);                                                                \
+        return true;                                                                                         \
     }
 
-#define DEFINE_CMPS(bits, suffix)                                                                                  \
-    static bool cmps_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        uint##bits##_t a, b;                                                                                       \
-        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &a));                                       \
-        TRY(fast_read##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), &b));                                          \
-        host_cmp##bits(a, b, &cpu->rflags);                                                                        \
-        index_step(cpu, insn, RSI, bits / 8);                                                                      \
-        index_step(cpu, insn, RDI, bits / 8);                                                                      \
-        return true;                                                                                               \
-    }                                                                                                              \
-    static uint32_t cmps_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)                     \
-    {                                                                                                              \
-        uint8_t *source, *destination;                                                                             \
-        uint32_t done = bulk_pair(cpu, insn, count, bits / 8, false, &source, &destination), flags;                \
-        uint64_t left = done;                                                                                      \
-        if (done == 0) {                                                                                           \
-            return 0;                                                                                              \
-        }                                                                                                          \
-        if (insn->rep == 0xf3) {                                                                                   \
-            __asm__ volatile("repe cmps" suffix HOST_TAKE_FLAGS                                                    \
-                             : "+S"(source), "+D"(destination), "+c"(left), "=a"(flags)                            \
-                             :                                                                                     \
-                             : "memory", "cc");                                                                    \
-        } else {                                                                                                   \
-            __asm__ volatile("repne cmps" suffix HOST_TAKE_FLAGS                                                   \
-                             : "+S"(source), "+D"(destination), "+c"(left), "=a"(flags)                            \
-                             :                                                                                     \
-                             : "memory", "cc");                                                                    \
-        }                                                                                                          \
-        done = bulk_compared(cpu, flags, done, left);                                                              \
-        index_add(cpu, insn, RSI, done * (bits / 8));                                                              \
-        index_add(cpu, insn, RDI, done * (bits / 8));                                                              \
-        return done;                                                                                               \
+#define DEFINE_CMPS(bits, suffix)                                                                            \
+    static bool cmps_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        uint##bits##_t a, b;                                                                                 \
+        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &a));                                 \
+        TRY(fast_read##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), &b));                                    \
+        host_cmp##bits(a, b, &cpu->rflags);                                                                  \
+        index_step(cpu, insn, RSI, bits / 8);                                                                \
+        index_step(cpu, insn, RDI, bits / 8);                                                                \
+        return true;                                                                                         \
+    }                                                                                                        \
+    static uint32_t cmps_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)               \
+    {                                                                                                        \
+        uint8_t *source, *destination;                                                                       \
+        uint32_t done = bulk_pair(cpu, insn, count, bits / 8, false, &source, &destination), flags;          \
+        uint64_t left = done;                                                                                \
+        if (done == 0) {                                                                                     \
+            return 0;                                                                                        \
+        }                                                                                                    \
+        if (insn->rep == 0xf3) {                                                                             \
+            __asm__ volatile("repe cmps" suffix HOST_TAKE_FLAGS                                              \
+                             : "+S"(source), "+D"(destination), "+c"(left), "=a"(flags)                      \
+                             :                                                                               \
+                             : "memory", "cc");                                                              \
+        } else {                                                                                             \
+            __asm__ volatile("repne cmps" suffix HOST_TAKE_FLAGS                                             \
+                             : "+S"(source), "+D"(destination), "+c"(left), "=a"(flags)                      \
+                             :                                                                               \
+                             : "memory", "cc");                                                              \
+        }                                                                                                    \
+        done = bulk_compared(cpu, flags, done, left);                                                        \
+        index_add(cpu, insn, RSI, done *(bits / 8));                                                         \
+        index_add(cpu, insn, RDI, done *(bits / 8));                                                         \
+        return done;                                                                                         \
     }
 
-#define DEFINE_SCAS(bits, suffix)                                                                                  \
-    static bool scas_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        uint##bits##_t b;                                                                                          \
-        TRY(fast_read##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), &b));                                          \
-        host_cmp##bits(reg##bits(cpu, RAX), b, &cpu->rflags);                                                      \
-        index_step(cpu, insn, RDI, bits / 8);                                                                      \
-        return true;                                                                                               \
-    }                                                                                                              \
-    static uint32_t scas_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)                     \
-    {                                                                                                              \
-        uint8_t *destination;                                                                                      \
-        uint32_t done = bulk_destination(cpu, insn, count, bits / 8, false, &destination);                         \
-        uint32_t accumulator = reg32(cpu, RAX);                                                                    \
-        uint64_t left = done;                                                                                      \
-        if (done == 0) {                                                                                           \
-            return 0;                                                                                              \
-        }                                                                                                          \
-        if (insn->rep == 0xf3) {                                                                                   \
-            __asm__ volatile("repe scas" suffix HOST_TAKE_FLAGS                                                    \
-                             : "+D"(destination), "+c"(left), "+a"(accumulator)                                    \
-                             :                                                                                     \
-                             : "memory", "cc");                                                                    \
-        } else {                                                                                                   \
-            __asm__ volatile("repne scas" suffix HOST_TAKE_FLAGS                                                   \
-                             : "+D"(destination), "+c"(left), "+a"(accumulator)                                    \
-                             :                                                                                     \
-                             : "memory", "cc");                                                                    \
-        }                                                                                                          \
-        done = bulk_compared(cpu, accumulator, done, left);                                                        \
-        index_add(cpu, insn, RDI, done * (bits / 8));                                                              \
-        return done;                                                                                               \
+#define DEFINE_SCAS(bits, suffix)                                                                            \
+    static bool scas_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        uint##bits##_t b;                                                                                    \
+        TRY(fast_read##bits(cpu, SEG_ES, index_get(cpu, insn, RDI), &b));                                    \
+        host_cmp##bits(reg##bits(cpu, RAX), b, &cpu->rflags);                                                \
+        index_step(cpu, insn, RDI, bits / 8);                                                                \
+        return true;                                                                                         \
+    }                                                                                                        \
+    static uint32_t scas_bulk##bits(struct vcpu *cpu, const struct insn *insn, uint32_t count)               \
+    {                                                                                                        \
+        uint8_t *destination;                                                                                \
+        uint32_t done = bulk_destination(cpu, insn, count, bits / 8, false, &destination);                   \
+        uint32_t accumulator = reg32(cpu, RAX);                                                              \
+        uint64_t left = done;                                                                                \
+        if (done == 0) {                                                                                     \
+            return 0;                                                                                        \
+        }                                                                                                    \
+        if (insn->rep == 0xf3) {                                                                             \
+            __asm__ volatile("repe scas" suffix HOST_TAKE_FLAGS                                              \
+                             : "+D"(destination), "+c"(left), "+a"(accumulator)                              \
+                             :                                                                               \
+                             : "memory", "cc");                                                              \
+        } else {                                                                                             \
+            __asm__ volatile("repne scas" suffix HOST_TAKE_FLAGS                                             \
+                             : "+D"(destination), "+c"(left), "+a"(accumulator)                              \
+                             :                                                                               \
+                             : "memory", "cc");                                                              \
+        }                                                                                                    \
+        done = bulk_compared(cpu, accumulator, done, left);                                                  \
+        index_add(cpu, insn, RDI, done *(bits / 8));                                                         \
+        return done;                                                                                         \
     }
 
 /* INS proves that the memory can be written before the device is read: its data would be lost. */
-#define DEFINE_INS(bits)                                                                                           \
-    static bool ins_step##bits(struct vcpu *cpu, const struct insn *insn)                                          \
-    {                                                                                                              \
-        uint32_t value, offset = index_get(cpu, insn, RDI);                                                        \
-        TRY(io_check(cpu, reg16(cpu, RDX), bits / 8));                                                             \
-        TRY(mem_probe_write(cpu, SEG_ES, offset, bits / 8));                                                       \
-        TRY(io_read(cpu, reg16(cpu, RDX), bits / 8, &value));                                                      \
-        TRY(fast_write##bits(cpu, SEG_ES, offset, (uint##bits##_t)value));                                         \
-        index_step(cpu, insn, RDI, bits / 8);                                                                      \
-        return true;                                                                                               \
+#define DEFINE_INS(bits)                                                                                     \
+    static bool ins_step##bits(struct vcpu *cpu, const struct insn *insn)                                    \
+    {                                                                                                        \
+        uint32_t value, offset = index_get(cpu, insn, RDI);                                                  \
+        TRY(io_check(cpu, reg16(cpu, RDX), bits / 8));                                                       \
+        TRY(mem_probe_write(cpu, SEG_ES, offset, bits / 8));                                                 \
+        TRY(io_read(cpu, reg16(cpu, RDX), bits / 8, &value));                                                \
+        TRY(fast_write##bits(cpu, SEG_ES, offset, (uint##bits##_t)value));                                   \
+        index_step(cpu, insn, RDI, bits / 8);                                                                \
+        return true;                                                                                         \
     }
 
-#define DEFINE_OUTS(bits)                                                                                          \
-    static bool outs_step##bits(struct vcpu *cpu, const struct insn *insn)                                         \
-    {                                                                                                              \
-        uint##bits##_t value;                                                                                      \
-        TRY(io_check(cpu, reg16(cpu, RDX), bits / 8));                                                             \
-        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                                   \
-        TRY(io_write(cpu, reg16(cpu, RDX), bits / 8, value));                                                      \
-        index_step(cpu, insn, RSI, bits / 8);                                                                      \
-        return true;                                                                                               \
+#define DEFINE_OUTS(bits)                                                                                    \
+    static bool outs_step##bits(struct vcpu *cpu, const struct insn *insn)                                   \
+    {                                                                                                        \
+        uint##bits##_t value;                                                                                \
+        TRY(io_check(cpu, reg16(cpu, RDX), bits / 8));                                                       \
+        TRY(fast_read##bits(cpu, insn->seg, index_get(cpu, insn, RSI), &value));                             \
+        TRY(io_write(cpu, reg16(cpu, RDX), bits / 8, value));                                                \
+        index_step(cpu, insn, RSI, bits / 8);                                                                \
+        return true;                                                                                         \
     }
 
-#define EXEC_STRING(name, ...)                                                                                     \
-    EXEC(name)                                                                                                     \
-    {                                                                                                              \
-        static const struct string_op op = {__VA_ARGS__};                                                          \
-        return string_run(cpu, insn, &op);                                                                         \
+#define EXEC_STRING(name, ...)                                                                               \
+    EXEC(name)                                                                                               \
+    {                                                                                                        \
+        static const struct string_op op = {__VA_ARGS__};                                                    \
+        return string_run(cpu, insn, &op);                                                                   \
     }
 
-#define DEFINE_STRINGS(bits, host_suffix, name_suffix)                                                             \
-    DEFINE_MOVS(bits, host_suffix)                                                                                 \
-    DEFINE_STOS(bits, host_suffix)                                                                                 \
-    DEFINE_LODS(bits)                                                                                              \
-    DEFINE_CMPS(bits, host_suffix)                                                                                 \
-    DEFINE_SCAS(bits, host_suffix)                                                                                 \
-    DEFINE_INS(bits)                                                                                               \
-    DEFINE_OUTS(bits)                                                                                              \
-    EXEC_STRING(movs##name_suffix, movs_step##bits, movs_bulk##bits, false)                                        \
-    EXEC_STRING(stos##name_suffix, stos_step##bits, stos_bulk##bits, false)                                        \
-    EXEC_STRING(lods##name_suffix, lods_step##bits, NULL, false)                                                   \
-    EXEC_STRING(cmps##name_suffix, cmps_step##bits, cmps_bulk##bits, true)                                         \
-    EXEC_STRING(scas##name_suffix, scas_step##bits, scas_bulk##bits, true)                                         \
-    EXEC_STRING(ins##name_suffix, ins_step##bits, NULL, false)                                                     \
+#define DEFINE_STRINGS(bits, host_suffix, name_suffix)                                                       \
+    DEFINE_MOVS(bits, host_suffix)                                                                           \
+    DEFINE_STOS(bits, host_suffix)                                                                           \
+    DEFINE_LODS(bits)                                                                                        \
+    DEFINE_CMPS(bits, host_suffix)                                                                           \
+    DEFINE_SCAS(bits, host_suffix)                                                                           \
+    DEFINE_INS(bits)                                                                                         \
+    DEFINE_OUTS(bits)                                                                                        \
+    EXEC_STRING(movs##name_suffix, movs_step##bits, movs_bulk##bits, false)                                  \
+    EXEC_STRING(stos##name_suffix, stos_step##bits, stos_bulk##bits, false)                                  \
+    EXEC_STRING(lods##name_suffix, lods_step##bits, NULL, false)                                             \
+    EXEC_STRING(cmps##name_suffix, cmps_step##bits, cmps_bulk##bits, true)                                   \
+    EXEC_STRING(scas##name_suffix, scas_step##bits, scas_bulk##bits, true)                                   \
+    EXEC_STRING(ins##name_suffix, ins_step##bits, NULL, false)                                               \
     EXEC_STRING(outs##name_suffix, outs_step##bits, NULL, false)
 
 DEFINE_STRINGS(8, "b", b)

@@ -33,117 +33,122 @@ static inline void host_flags_take(uint64_t *rflags, uint32_t image)
 #define HOST_TAKE_FLAGS "\n\tlahf\n\tseto %%al"
 
 /* a op b; all six flags defined (AF cleared or left to the ALU by logic), none read. */
-#define HOST_BINARY(op, suffix, bits)                                                                              \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)             \
-    {                                                                                                              \
-        uint32_t flags;                                                                                            \
-        __asm__(#op suffix " %[b], %[a]" HOST_TAKE_FLAGS : [a] "+q"(a), "=&a"(flags) : [b] "q"(b) : "cc");         \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_BINARY(op, suffix, bits)                                                                        \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)       \
+    {                                                                                                        \
+        uint32_t flags;                                                                                      \
+        __asm__(#op suffix " %[b], %[a]" HOST_TAKE_FLAGS : [a] "+q"(a), "=&a"(flags) : [b] "q"(b) : "cc");   \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
 /* As above with CF as input. */
-#define HOST_BINARY_CARRY(op, suffix, bits)                                                                        \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)             \
-    {                                                                                                              \
-        uint32_t flags = (uint32_t)*rflags;                                                                        \
-        __asm__("btl $0, %%eax\n\t" #op suffix " %[b], %[a]" HOST_TAKE_FLAGS                                       \
-                : [a] "+q"(a), "+&a"(flags)                                                                        \
-                : [b] "q"(b)                                                                                       \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_BINARY_CARRY(op, suffix, bits)                                                                  \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)       \
+    {                                                                                                        \
+        uint32_t flags = (uint32_t)*rflags;                                                                  \
+        __asm__("btl $0, %%eax\n\t" #op suffix " %[b], %[a]" HOST_TAKE_FLAGS                                 \
+                : [a] "+q"(a), "+&a"(flags)                                                                  \
+                : [b] "q"(b)                                                                                 \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
 /* Flags only. */
-#define HOST_COMPARE(op, suffix, bits)                                                                             \
-    static inline void host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)                       \
-    {                                                                                                              \
-        uint32_t flags;                                                                                            \
-        __asm__(#op suffix " %[b], %[a]" HOST_TAKE_FLAGS : "=&a"(flags) : [a] "q"(a), [b] "q"(b) : "cc");          \
-        host_flags_take(rflags, flags);                                                                            \
+#define HOST_COMPARE(op, suffix, bits)                                                                       \
+    static inline void host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)                 \
+    {                                                                                                        \
+        uint32_t flags;                                                                                      \
+        __asm__(#op suffix " %[b], %[a]" HOST_TAKE_FLAGS : "=&a"(flags) : [a] "q"(a), [b] "q"(b) : "cc");    \
+        host_flags_take(rflags, flags);                                                                      \
     }
 
 /* One operand; CF goes in, so INC and DEC hand it on and NEG overwrites it. */
-#define HOST_UNARY(op, suffix, bits)                                                                               \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint64_t *rflags)                               \
-    {                                                                                                              \
-        uint32_t flags = (uint32_t)*rflags;                                                                        \
-        __asm__("btl $0, %%eax\n\t" #op suffix " %[a]" HOST_TAKE_FLAGS : [a] "+q"(a), "+&a"(flags) : : "cc");      \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_UNARY(op, suffix, bits)                                                                         \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint64_t *rflags)                         \
+    {                                                                                                        \
+        uint32_t flags = (uint32_t)*rflags;                                                                  \
+        __asm__("btl $0, %%eax\n\t" #op suffix " %[a]" HOST_TAKE_FLAGS                                       \
+                : [a] "+q"(a), "+&a"(flags)                                                                  \
+                :                                                                                            \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
 /* Shifts and rotates by CL; a count of zero leaves all flags alone. */
-#define HOST_SHIFT(op, suffix, bits)                                                                               \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint8_t count, uint64_t *rflags)                \
-    {                                                                                                              \
-        uint32_t flags = host_flags_image(*rflags);                                                                \
-        __asm__(HOST_LOAD_FLAGS #op suffix " %%cl, %[a]" HOST_TAKE_FLAGS                                           \
-                : [a] "+q"(a), "+&a"(flags)                                                                        \
-                : "c"(count)                                                                                       \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_SHIFT(op, suffix, bits)                                                                         \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint8_t count, uint64_t *rflags)          \
+    {                                                                                                        \
+        uint32_t flags = host_flags_image(*rflags);                                                          \
+        __asm__(HOST_LOAD_FLAGS #op suffix " %%cl, %[a]" HOST_TAKE_FLAGS                                     \
+                : [a] "+q"(a), "+&a"(flags)                                                                  \
+                : "c"(count)                                                                                 \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
-#define HOST_DOUBLE_SHIFT(op, suffix, bits)                                                                        \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint8_t count,                \
-                                                 uint64_t *rflags)                                                 \
-    {                                                                                                              \
-        uint32_t flags = host_flags_image(*rflags);                                                                \
-        __asm__(HOST_LOAD_FLAGS #op suffix " %%cl, %[b], %[a]" HOST_TAKE_FLAGS                                     \
-                : [a] "+r"(a), "+&a"(flags)                                                                        \
-                : [b] "r"(b), "c"(count)                                                                           \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_DOUBLE_SHIFT(op, suffix, bits)                                                                  \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint8_t count,          \
+                                                 uint64_t *rflags)                                           \
+    {                                                                                                        \
+        uint32_t flags = host_flags_image(*rflags);                                                          \
+        __asm__(HOST_LOAD_FLAGS #op suffix " %%cl, %[b], %[a]" HOST_TAKE_FLAGS                               \
+                : [a] "+r"(a), "+&a"(flags)                                                                  \
+                : [b] "r"(b), "c"(count)                                                                     \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
 /* a op b where some flags are undefined or left alone: BT*, BSF, BSR, IMUL. */
-#define HOST_PARTIAL(op, suffix, bits)                                                                             \
-    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)             \
-    {                                                                                                              \
-        uint32_t flags = host_flags_image(*rflags);                                                                \
-        __asm__(HOST_LOAD_FLAGS #op suffix " %[b], %[a]" HOST_TAKE_FLAGS                                           \
-                : [a] "+r"(a), "+&a"(flags)                                                                        \
-                : [b] "r"(b)                                                                                       \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        return a;                                                                                                  \
+#define HOST_PARTIAL(op, suffix, bits)                                                                       \
+    static inline uint##bits##_t host_##op##bits(uint##bits##_t a, uint##bits##_t b, uint64_t *rflags)       \
+    {                                                                                                        \
+        uint32_t flags = host_flags_image(*rflags);                                                          \
+        __asm__(HOST_LOAD_FLAGS #op suffix " %[b], %[a]" HOST_TAKE_FLAGS                                     \
+                : [a] "+r"(a), "+&a"(flags)                                                                  \
+                : [b] "r"(b)                                                                                 \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return a;                                                                                            \
     }
 
 /* The accumulator's multiplications and divisions: AX (bits = 8) or DX:AX, EDX:EAX. The caller has made sure that
  * a division neither divides by zero nor overflows. */
-#define HOST_ACCUMULATOR8(op)                                                                                      \
-    static inline uint16_t host_##op##_ax(uint16_t ax, uint8_t b, uint64_t *rflags)                                \
-    {                                                                                                              \
-        uint32_t flags = host_flags_image(*rflags);                                                                \
-        uint32_t wide = ax;                                                                                        \
-        __asm__(HOST_LOAD_FLAGS "movl %[wide], %%eax\n\t" #op "b %[b]\n\tmovl %%eax, %[wide]" HOST_TAKE_FLAGS      \
-                : [wide] "+&r"(wide), "+&a"(flags)                                                                 \
-                : [b] "q"(b)                                                                                       \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        return (uint16_t)wide;                                                                                     \
+#define HOST_ACCUMULATOR8(op)                                                                                \
+    static inline uint16_t host_##op##_ax(uint16_t ax, uint8_t b, uint64_t *rflags)                          \
+    {                                                                                                        \
+        uint32_t flags = host_flags_image(*rflags);                                                          \
+        uint32_t wide = ax;                                                                                  \
+        __asm__(HOST_LOAD_FLAGS "movl %[wide], %%eax\n\t" #op                                                \
+                                "b %[b]\n\tmovl %%eax, %[wide]" HOST_TAKE_FLAGS                              \
+                : [wide] "+&r"(wide), "+&a"(flags)                                                           \
+                : [b] "q"(b)                                                                                 \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        return (uint16_t)wide;                                                                               \
     }
 
-#define HOST_ACCUMULATOR(op, suffix, bits)                                                                         \
-    static inline void host_##op##_pair##bits(uint##bits##_t *low, uint##bits##_t *high, uint##bits##_t b,         \
-                                              uint64_t *rflags)                                                    \
-    {                                                                                                              \
-        uint32_t flags = host_flags_image(*rflags);                                                                \
-        uint32_t a = *low, d = *high;                                                                              \
-        __asm__(HOST_LOAD_FLAGS "movl %[a], %%eax\n\t" #op suffix " %[b]\n\tmovl %%eax, %[a]" HOST_TAKE_FLAGS      \
-                : [a] "+&r"(a), "+&d"(d), "+&a"(flags)                                                             \
-                : [b] "r"(b)                                                                                       \
-                : "cc");                                                                                           \
-        host_flags_take(rflags, flags);                                                                            \
-        *low = (uint##bits##_t)a;                                                                                  \
-        *high = (uint##bits##_t)d;                                                                                 \
+#define HOST_ACCUMULATOR(op, suffix, bits)                                                                   \
+    static inline void host_##op##_pair##bits(uint##bits##_t *low, uint##bits##_t *high, uint##bits##_t b,   \
+                                              uint64_t *rflags)                                              \
+    {                                                                                                        \
+        uint32_t flags = host_flags_image(*rflags);                                                          \
+        uint32_t a = *low, d = *high;                                                                        \
+        __asm__(HOST_LOAD_FLAGS "movl %[a], %%eax\n\t" #op suffix                                            \
+                                " %[b]\n\tmovl %%eax, %[a]" HOST_TAKE_FLAGS                                  \
+                : [a] "+&r"(a), "+&d"(d), "+&a"(flags)                                                       \
+                : [b] "r"(b)                                                                                 \
+                : "cc");                                                                                     \
+        host_flags_take(rflags, flags);                                                                      \
+        *low = (uint##bits##_t)a;                                                                            \
+        *high = (uint##bits##_t)d;                                                                           \
     }
 
-#define HOST_ALL_SIZES(kind, op) kind(op, "b", 8) kind(op, "w", 16) kind(op, "l", 32)
+#define HOST_ALL_SIZES(kind, op)  kind(op, "b", 8) kind(op, "w", 16) kind(op, "l", 32)
 #define HOST_WIDE_SIZES(kind, op) kind(op, "w", 16) kind(op, "l", 32)
 
 HOST_ALL_SIZES(HOST_BINARY, add)

@@ -66,7 +66,8 @@ static void unlink_from_bucket(struct icache *icache, const struct run *run)
 }
 
 /* Drop the frame's runs that have a byte in [first, first + length), and count the bitmap afresh. */
-static void drop_overlapping(struct icache *icache, struct icache_frame *frame, unsigned first, unsigned length)
+static void drop_overlapping(struct icache *icache, struct icache_frame *frame, unsigned first,
+                             unsigned length)
 {
     struct run **link = &frame->runs;
 
@@ -143,13 +144,14 @@ static struct icache_frame *watched_frame(struct icache *icache, uint64_t number
 }
 
 /* Decode into the free part of the instruction array; sets run->count and run->length. */
-static void decode_run(struct icache *icache, struct run *run, const uint8_t *bytes, unsigned limit, bool code32)
+static void decode_run(struct icache *icache, struct run *run, const uint8_t *bytes, unsigned limit,
+                       bool code32)
 {
     run->insn = &icache->insns[icache->insn_count];
     while (run->count < RUN_INSN_MAX && run->length < limit) {
         struct insn *insn = &run->insn[run->count];
-        enum decode_status status = insn_decode(bytes + run->length, limit - run->length, code32,
-                                                icache->cpu->features, insn);
+        enum decode_status status =
+            insn_decode(bytes + run->length, limit - run->length, code32, icache->cpu->features, insn);
         if (status == DECODE_MORE) {
             break;
         }

@@ -19,10 +19,10 @@
 enum { RUN_INSN_MAX = 32 };
 
 struct run {
-    uint64_t key;       /* icache_key(); ICACHE_DEAD when dropped */
-    struct insn *insn;  /* `count` of them */
+    uint64_t key;      /* icache_key(); ICACHE_DEAD when dropped */
+    struct insn *insn; /* `count` of them */
     uint16_t count;
-    uint16_t length;    /* bytes */
+    uint16_t length; /* bytes */
     struct run *next_in_bucket, *next_in_frame;
 };
 
@@ -35,10 +35,10 @@ struct icache_frame;
 struct icache {
     struct vcpu *cpu;
     struct run *bucket[ICACHE_BUCKETS];
-    struct run *runs;              /* ICACHE_RUNS of them, the first run_count in use */
-    struct insn *insns;            /* ICACHE_INSNS */
+    struct run *runs;   /* ICACHE_RUNS of them, the first run_count in use */
+    struct insn *insns; /* ICACHE_INSNS */
     size_t run_count, insn_count;
-    struct icache_frame **frame;   /* per frame of the VM's memory, NULL when it holds no run; owned */
+    struct icache_frame **frame; /* per frame of the VM's memory, NULL when it holds no run; owned */
     uint64_t frame_count;
     uint64_t decoded, dropped, flushes; /* statistics */
 };

@@ -103,7 +103,8 @@ static bool peek_byte(const struct vcpu *cpu, lin_t linear, uint8_t *byte)
     struct pagewalk walk;
     unsigned flags = PAGEWALK_FETCH | (cpu->user_view ? PAGEWALK_USER : 0);
 
-    return pagewalk(&cpu->paging, linear, flags, &walk) && addr_space_peek(cpu->wiring.mem, walk.gpa, byte, 1);
+    return pagewalk(&cpu->paging, linear, flags, &walk) &&
+           addr_space_peek(cpu->wiring.mem, walk.gpa, byte, 1);
 }
 
 bool interp_peek(struct vcpu *cpu, struct insn *insn)
@@ -135,8 +136,8 @@ static void trace_insn(const struct vcpu *cpu, uint32_t category, uint64_t rip, 
         snprintf(hex + 2 * i, 3, "%02x", insn->bytes[i]);
     }
     insn_format(insn, rip, text, sizeof(text));
-    log_printf(cpu->wiring.log, category, "%04x:%08x  %-22s %s\n", cpu->seg[SEG_CS].selector, (uint32_t)rip, hex,
-               text);
+    log_printf(cpu->wiring.log, category, "%04x:%08x  %-22s %s\n", cpu->seg[SEG_CS].selector, (uint32_t)rip,
+               hex, text);
 }
 
 static void trace_run(const struct vcpu *cpu, const struct run *run)
@@ -339,7 +340,8 @@ static bool must_leave(struct vcpu *cpu, enum vcpu_exit *why)
         *why = VCPU_EXIT_BUDGET;
         return true;
     }
-    if ((attention & ATTENTION_DEBUG) && cpu->wiring.debug_stop && cpu->wiring.debug_stop(cpu->wiring.board)) {
+    if ((attention & ATTENTION_DEBUG) && cpu->wiring.debug_stop &&
+        cpu->wiring.debug_stop(cpu->wiring.board)) {
         *why = VCPU_EXIT_DEBUG;
         return true;
     }

@@ -32,16 +32,29 @@ enum {
 /* Each use of __COUNTER__ in the first table numbers a row; the index below counts the same rows again. */
 enum { TABLE_BASE = __COUNTER__ + 1 };
 
-#define ROW(map_, byte_, prefix_, reg_, mod_, rm_, plus_, mnemonic_, operands_, feature_, flags_, fn16, fn32)      \
-    {                                                                                                              \
-        .mnemonic = mnemonic_, .operands = operands_, .map = MAP_##map_, .byte = byte_, .prefix = prefix_,         \
-        .reg = reg_, .mod = mod_, .rm = rm_, .plus_reg = plus_, .flags = flags_,                                   \
-        .feature = CPU_FEATURE_##feature_, .id = __COUNTER__ - TABLE_BASE, .exec16 = fn16, .exec32 = fn32,         \
+#define ROW(map_, byte_, prefix_, reg_, mod_, rm_, plus_, mnemonic_, operands_, feature_, flags_, fn16,      \
+            fn32)                                                                                            \
+    {                                                                                                        \
+        .mnemonic = mnemonic_,                                                                               \
+        .operands = operands_,                                                                               \
+        .map = MAP_##map_,                                                                                   \
+        .byte = byte_,                                                                                       \
+        .prefix = prefix_,                                                                                   \
+        .reg = reg_,                                                                                         \
+        .mod = mod_,                                                                                         \
+        .rm = rm_,                                                                                           \
+        .plus_reg = plus_,                                                                                   \
+        .flags = flags_,                                                                                     \
+        .feature = CPU_FEATURE_##feature_,                                                                   \
+        .id = __COUNTER__ - TABLE_BASE,                                                                      \
+        .exec16 = fn16,                                                                                      \
+        .exec32 = fn32,                                                                                      \
     },
-#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)                    \
-    ROW(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, flags, exec_##handler, exec_##handler)
-#define OP2(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)                    \
-    ROW(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, flags, exec_##handler##_16,            \
+#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)              \
+    ROW(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, flags, exec_##handler,           \
+        exec_##handler)
+#define OP2(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)              \
+    ROW(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, flags, exec_##handler##_16,      \
         exec_##handler##_32)
 
 const struct opcode opcode_table[] = {
@@ -81,7 +94,7 @@ const struct opcode opcode_too_long = {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
 enum { INDEX_BASE = __COUNTER__ + 1 };
-#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)                    \
+#define OP1(map, byte, prefix, reg, mod, rm, plus, mnemonic, operands, feature, handler, flags)              \
     [MAP_##map][(byte)...(byte) + 7 * (plus)] = __COUNTER__ - INDEX_BASE + 1,
 #define OP2 OP1
 static const uint16_t last_row[MAP_COUNT][256] = {

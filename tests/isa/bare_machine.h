@@ -18,9 +18,9 @@
 #include "cpu/insn.h"
 #include "cpu/interp.h"
 
-#define BARE_RAM_SIZE (16 * MIB)
-#define BARE_ATTR_DATA 0xc093u  /* present, DPL 0, writable, accessed; G, B */
-#define BARE_ATTR_CODE 0xc09bu  /* present, DPL 0, readable, accessed; G, D */
+#define BARE_RAM_SIZE   (16 * MIB)
+#define BARE_ATTR_DATA  0xc093u /* present, DPL 0, writable, accessed; G, B */
+#define BARE_ATTR_CODE  0xc09bu /* present, DPL 0, readable, accessed; G, D */
 #define BARE_ATTR_16BIT 0x4000u /* take this bit away for a 16-bit segment */
 
 struct bare_machine {
@@ -33,7 +33,8 @@ struct bare_machine {
 static inline void bare_set_segment(struct bare_machine *bare, enum sreg which, uint32_t base, uint32_t limit,
                                     uint32_t attr)
 {
-    bare->cpu->seg[which] = (struct segment){.selector = 8 * (which + 1), .attr = attr, .limit = limit, .base = base};
+    bare->cpu->seg[which] =
+        (struct segment){.selector = 8 * (which + 1), .attr = attr, .limit = limit, .base = base};
 }
 
 /* Protected mode, CPL 0, all segments 0 .. limit; `bits` 16 or 32. */
@@ -42,7 +43,8 @@ static inline void bare_enter_protected(struct bare_machine *bare, unsigned bits
     uint32_t size = bits == 32 ? 0 : BARE_ATTR_16BIT;
 
     for (unsigned i = 0; i < SEG_COUNT; i++) {
-        bare_set_segment(bare, (enum sreg)i, 0, UINT32_MAX, (i == SEG_CS ? BARE_ATTR_CODE : BARE_ATTR_DATA) & ~size);
+        bare_set_segment(bare, (enum sreg)i, 0, UINT32_MAX,
+                         (i == SEG_CS ? BARE_ATTR_CODE : BARE_ATTR_DATA) & ~size);
     }
     bare->cpu->cr0 |= CR0_PE;
     bare->cpu->idtr.limit = 0;
@@ -66,11 +68,13 @@ static inline void bare_init(struct bare_machine *bare)
     struct error error;
 
     memset(bare, 0, sizeof(*bare));
-    if (ram_init(&bare->ram, BARE_RAM_SIZE, &error) || addr_space_init(&bare->mem, "memory", UINT32_MAX, &bare->ram) ||
+    if (ram_init(&bare->ram, BARE_RAM_SIZE, &error) ||
+        addr_space_init(&bare->mem, "memory", UINT32_MAX, &bare->ram) ||
         addr_space_init(&bare->io, "ports", UINT16_MAX, NULL)) {
         abort();
     }
-    region_init_memory(&bare->ram_region, "ram", 0, BARE_RAM_SIZE, ram_alloc(&bare->ram, BARE_RAM_SIZE), REGION_RW);
+    region_init_memory(&bare->ram_region, "ram", 0, BARE_RAM_SIZE, ram_alloc(&bare->ram, BARE_RAM_SIZE),
+                       REGION_RW);
     addr_space_add(&bare->mem, &bare->ram_region);
     bare->cpu = vcpu_create(model, model->features, &wiring, &error);
     if (!bare->cpu) {

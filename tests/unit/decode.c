@@ -8,7 +8,7 @@
 #include "cpu/decode.h"
 
 #define ALL_FEATURES (~(uint64_t)0)
-#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
+#define BYTES(...)   (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
 
 static struct insn decode(const uint8_t *bytes, unsigned count, bool code32)
 {
@@ -206,7 +206,8 @@ Test(decode, absent_features_are_undefined)
 
 Test(decode, text_of_prefixes_branches_and_aliases)
 {
-    expect_text(BYTES(0xf0, 0x64, 0x01, 0x44, 0x8b, 0xf0), true, "lock add dword ptr fs:[ebx + ecx*4 - 0x10], eax");
+    expect_text(BYTES(0xf0, 0x64, 0x01, 0x44, 0x8b, 0xf0), true,
+                "lock add dword ptr fs:[ebx + ecx*4 - 0x10], eax");
     expect_text(BYTES(0xf3, 0xa5), true, "rep movsd dword ptr es:[edi], dword ptr [esi]");
     expect_text(BYTES(0x65, 0xa4), false, "movsb byte ptr es:[di], byte ptr gs:[si]");
     expect_text(BYTES(0xf3, 0xa6), true, "repe cmpsb byte ptr [esi], byte ptr es:[edi]");

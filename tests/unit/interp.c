@@ -11,8 +11,8 @@
 #include "cpu/debug.h"
 #include "tests/isa/bare_machine.h"
 
-#define CODE 0x1000u
-#define STACK 0x8000u
+#define CODE     0x1000u
+#define STACK    0x8000u
 #define RUN(...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static struct bare_machine bare;
@@ -52,7 +52,7 @@ static void expect_fault(enum vcpu_exit why, uint8_t vector, uint32_t error_code
 
 /* Identity-map the RAM with 4 KiB pages: directory at 1 MiB, tables above it; all rights. */
 #define DIRECTORY 0x100000u
-#define TABLES 0x101000u
+#define TABLES    0x101000u
 
 static void set_pte(uint32_t linear, uint32_t pte)
 {
@@ -508,7 +508,8 @@ Test(interp, dma_onto_code_is_seen)
 Test(interp, a_string_store_over_itself_ends_with_the_new_code)
 {
     /* mov ecx,5; mov edi,here; mov al,0x90; here: rep stosb; hlt; inc ecx; hlt: NOPs up to the HLT that follows */
-    static const uint8_t code[] = {0xb9, 5, 0, 0, 0, 0xbf, 0x0c, 0x10, 0, 0, 0xb0, 0x90, 0xf3, 0xaa, 0xf4, 0x41, 0xf4};
+    static const uint8_t code[] = {0xb9, 5,    0,    0,    0,    0xbf, 0x0c, 0x10, 0,
+                                   0,    0xb0, 0x90, 0xf3, 0xaa, 0xf4, 0x41, 0xf4};
 
     run(code, sizeof(code));
     cr_expect_eq(reg32(bare.cpu, RCX), 0);

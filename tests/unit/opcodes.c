@@ -74,7 +74,8 @@ Test(opcodes, rows_are_numbered_in_order_and_have_handlers)
 {
     for (size_t i = 0; i < opcode_count; i++) {
         cr_expect_eq(opcode_table[i].id, i);
-        cr_expect(opcode_table[i].exec16 && opcode_table[i].exec32, "row %zu %s", i, opcode_table[i].mnemonic);
+        cr_expect(opcode_table[i].exec16 && opcode_table[i].exec32, "row %zu %s", i,
+                  opcode_table[i].mnemonic);
     }
 }
 
@@ -85,7 +86,8 @@ Test(opcodes, rows_of_a_byte_stand_together_and_agree_on_modrm)
 
         for (unsigned r = 0; r < (row->plus_reg ? 8u : 1u); r++) {
             unsigned count;
-            const struct opcode *rows = opcode_rows((enum opcode_map)row->map, (uint8_t)(row->byte + r), &count);
+            const struct opcode *rows =
+                opcode_rows((enum opcode_map)row->map, (uint8_t)(row->byte + r), &count);
             cr_assert(rows && row >= rows && row < rows + count, "row %zu %s is not among its byte's rows", i,
                       row->mnemonic);
             cr_expect_eq(opcode_has_modrm(rows), opcode_has_modrm(row), "row %zu %s", i, row->mnemonic);
@@ -101,8 +103,8 @@ Test(opcodes, bytes_without_rows_are_undefined)
             struct insn insn;
             unsigned count;
 
-            if (opcode_rows((enum opcode_map)map, (uint8_t)byte, &count) || map == MAP_1BYTE || byte == 0x38 ||
-                byte == 0x3a) {
+            if (opcode_rows((enum opcode_map)map, (uint8_t)byte, &count) || map == MAP_1BYTE ||
+                byte == 0x38 || byte == 0x3a) {
                 continue;
             }
             cr_expect_eq(insn_decode(bytes, 15, true, ALL_FEATURES, &insn), DECODE_UD, "0f %02x", byte);
@@ -113,7 +115,8 @@ Test(opcodes, bytes_without_rows_are_undefined)
 
 Test(opcodes, the_only_one_byte_opcodes_without_rows_are_prefixes_and_the_escape)
 {
-    static const uint8_t expected[] = {0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    static const uint8_t expected[] = {0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x64,
+                                       0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
     unsigned missing = 0;
 
     for (unsigned byte = 0; byte < 256; byte++) {
