@@ -65,11 +65,19 @@ static void pad(struct archive *archive, size_t alignment)
 static void put_item(struct archive *archive, const struct item *item)
 {
     const uint32_t name_size = (uint32_t)strlen(item->name) + 1;
-    const uint32_t number[13] = {
-        ++archive->inode, item->mode, 0, 0, 1,         /* owner, group, links */
-        0,                (uint32_t)item->size,        /* time */
-        0,                0,                           /* the device it lies on */
-        item->major,      item->minor, name_size, 0};  /* check sum: none in this form */
+    const uint32_t number[13] = {++archive->inode,
+                                 item->mode,
+                                 0,
+                                 0,
+                                 1, /* owner, group, links */
+                                 0,
+                                 (uint32_t)item->size, /* time */
+                                 0,
+                                 0, /* the device it lies on */
+                                 item->major,
+                                 item->minor,
+                                 name_size,
+                                 0}; /* check sum: none in this form */
     put(archive, "070701", 6);
     for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++) {
         char digits[9];
