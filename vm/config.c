@@ -300,8 +300,8 @@ static int parse_fw_cfg(struct vm_config *config, const char *value, struct erro
     if (config->fw_cfg_count == CONFIG_MAX_FW_CFG) {
         return error_set(error, -EINVAL, "-fw_cfg: more than %d items", CONFIG_MAX_FW_CFG);
     }
-    if (length == 0 || length > 55) {
-        return error_set(error, -EINVAL, "-fw_cfg: the name must have 1 to 55 characters");
+    if (length == 0 || length > 55 || memchr(name, '=', length)) {
+        return error_set(error, -EINVAL, "-fw_cfg: '%s' needs name=NAME of 1 to 55 characters first", value);
     }
     item->name = strndup(name, length);
     if (!strncmp(rest, "file=", 5)) {
