@@ -16,8 +16,9 @@
  * The controller's own replies go into the output buffer at once or as soon as it is free; a byte of a device
  * takes BYTE_NS on the cable, so that a handler that reads port 60h twice sees one byte.
  *
- * DEVIATION: BYTE_NS is shorter than the cable's 11 bits. After reset the command byte is what firmware leaves
- * behind: translation and IRQ1 on. Not modelled: the security password, the diagnostic dump, time-outs.
+ * DEVIATION: BYTE_NS is shorter than the cable's 11 bits. After reset the command byte is what firmware
+ * leaves behind: translation and IRQ1 on. Not modelled: the security password, the diagnostic dump,
+ * time-outs.
  */
 #include "devices/i8042.h"
 
@@ -97,7 +98,7 @@ static uint8_t translate(uint8_t code)
     }
 }
 
-/* -- output buffer ---------------------------------------------------------------------------------------- */
+/* -- output buffer --------------------------------------------------------------------------------------- */
 
 static bool irq1(const struct i8042 *kbc)
 {
@@ -199,7 +200,7 @@ static uint8_t read_output(struct i8042 *kbc)
     return byte;
 }
 
-/* -- commands --------------------------------------------------------------------------------------------- */
+/* -- commands -------------------------------------------------------------------------------------------- */
 
 static uint8_t output_port(const struct i8042 *kbc)
 {
@@ -336,7 +337,7 @@ static void write_data(struct i8042 *kbc, uint8_t value)
     }
 }
 
-/* -- ports ------------------------------------------------------------------------------------------------ */
+/* -- ports ----------------------------------------------------------------------------------------------- */
 
 static uint64_t data_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -373,7 +374,7 @@ static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 static const struct region_ops data_ops = {.read = data_read, .write = data_write, .max_size = 1};
 static const struct region_ops control_ops = {.read = control_read, .write = control_write, .max_size = 1};
 
-/* -- host input ------------------------------------------------------------------------------------------- */
+/* -- host input ------------------------------------------------------------------------------------------ */
 
 static void input_sink_key(void *opaque, enum key key, bool down)
 {
@@ -408,7 +409,7 @@ uint8_t i8042_leds(const struct i8042 *kbc)
     return kbc->keyboard->leds;
 }
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 static void i8042_reset(struct device *device)
 {

@@ -12,8 +12,8 @@
  *   c     clear the flip-flop     d  master clear     e  clear the mask     f  all mask bits
  *   81h..8fh page registers: 87 83 81 82 for channels 0..3, 8f 8b 89 8a for 4..7
  *
- * The counts move when a device moves bytes; there is no bus to arbitrate, so priorities, timing and the modes
- * demand, single and block make no difference.
+ * The counts move when a device moves bytes; there is no bus to arbitrate, so priorities, timing and the
+ * modes demand, single and block make no difference.
  * DEVIATION: channels 0..3 work without channel 4 being programmed as their cascade, which firmware does.
  * Not modelled: memory-to-memory transfers, which the PC's wiring does not allow.
  */
@@ -42,7 +42,7 @@ static unsigned transfer_type(const struct i8237_channel *ch)
     return ch->mode >> 2 & 3; /* 0 verify, 1 write, 2 read, 3 illegal */
 }
 
-/* -- transfers -------------------------------------------------------------------------------------------- */
+/* -- transfers ------------------------------------------------------------------------------------------- */
 
 bool i8237_can_transfer(const struct i8237 *dma, unsigned channel, enum i8237_direction direction)
 {
@@ -64,7 +64,7 @@ static gpa_t unit_address(const struct i8237_channel *ch, bool words)
     return (gpa_t)ch->page << 16 | ch->current_address;
 }
 
-/* Units that lie in a row in memory from the current address on: up to the 64 Ki boundary, one if downwards. */
+/* Units in a row in memory from the current address on: up to the 64 Ki boundary, one if downwards. */
 static uint64_t run_length(const struct i8237_channel *ch, uint64_t units)
 {
     return ch->mode & MODE_DOWN ? MIN(units, 1) : MIN(units, 0x10000ull - ch->current_address);
@@ -156,7 +156,7 @@ void i8237_request(struct i8237 *dma, unsigned channel, bool level)
     chip->requests = level ? chip->requests | bit : chip->requests & ~bit;
 }
 
-/* -- registers -------------------------------------------------------------------------------------------- */
+/* -- registers ------------------------------------------------------------------------------------------- */
 
 static struct i8237_channel *chip_channel(struct i8237_controller *chip, unsigned index)
 {
@@ -311,7 +311,7 @@ static void page_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 static const struct region_ops i8237_port_ops = {.read = i8237_read, .write = i8237_write, .max_size = 1};
 static const struct region_ops page_ops = {.read = page_read, .write = page_write, .max_size = 1};
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 static void i8237_reset(struct device *device)
 {

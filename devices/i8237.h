@@ -6,8 +6,8 @@
  *   channel  4      the cascade that lets 0..3 through
  *   channels 5..7   words   page, 16-bit word address      within 128 KiB
  *
- * A device raises DREQ with i8237_request(), moves bytes with i8237_transfer() while i8237_can_transfer(), and
- * is told by `ready` when the guest has programmed a channel whose DREQ is up.
+ * A device raises DREQ with i8237_request(), moves bytes with i8237_transfer() while i8237_can_transfer(),
+ * and is told by `ready` when the guest has programmed a channel whose DREQ is up.
  */
 #ifndef DEVICES_I8237_H
 #define DEVICES_I8237_H
@@ -63,8 +63,8 @@ void i8237_request(struct i8237 *dma, unsigned channel, bool level);
 bool i8237_can_transfer(const struct i8237 *dma, unsigned channel, enum i8237_direction direction);
 
 /*
- * Move up to `length` bytes between buffer and memory. Returns how many were moved: fewer at terminal count, 0
- * when the channel cannot. Memory that is not there reads as FFh and takes nothing. *terminal_count (may be
+ * Move up to `length` bytes between buffer and memory. Returns how many were moved: fewer at terminal count,
+ * 0 when the channel cannot. Memory that is not there reads as FFh and takes nothing. *terminal_count (may be
  * NULL) tells whether the count ran out.
  */
 uint64_t i8237_transfer(struct i8237 *dma, unsigned channel, void *buffer, uint64_t length,

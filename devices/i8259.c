@@ -62,7 +62,7 @@ static uint8_t irr_get(const struct i8259 *pic)
     return (pic->edges & ~level) | (pic->lines & level);
 }
 
-/* The input of highest priority in `set`, NONE if it is empty. Priorities fall from lowest + 1 round to it. */
+/* The input of highest priority in `set`, or NONE. Priorities fall from lowest + 1 round to it. */
 static unsigned highest_priority(const struct i8259 *pic, uint8_t set)
 {
     for (unsigned i = 1; i <= 8; i++) {
@@ -91,7 +91,7 @@ static unsigned pending_ir(const struct i8259 *pic)
         return NONE;
     }
     serving = highest_priority(pic, pic->special_mask ? pic->isr & ~pic->imr : pic->isr);
-    /* Special fully nested: a slave in service may interrupt again, for a request of higher priority in it. */
+    /* Special fully nested: a slave in service may interrupt again, for a higher priority of its own. */
     if (ir == serving && ir == CASCADE_IR && !pic->slave && (pic->icw4 & ICW4_SFNM)) {
         return ir;
     }
@@ -320,7 +320,7 @@ static void elcr_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 static const struct region_ops i8259_port_ops = {.read = i8259_read, .write = i8259_write, .max_size = 1};
 static const struct region_ops elcr_port_ops = {.read = elcr_read, .write = elcr_write, .max_size = 1};
 
-/* Every device drives its line anew in its own reset. The controllers are created, and so reset, before them. */
+/* Every device drives its line anew in its own reset, and is created, and so reset, after the controllers. */
 static void i8259_reset(struct device *device)
 {
     struct i8259_pair *pair = CONTAINER_OF(device, struct i8259_pair, device);

@@ -4,8 +4,8 @@
  * implements.
  *
  * A key is named by its scan code of set 1 (IBM PC/AT technical reference), the place on the keyboard and not
- * the letter on it: 0x01..0x7f as they are, 0xe0xx with that prefix. Events are levels, down or up: a key that
- * is reported down twice is still down once (the guest's keyboard repeats by itself).
+ * the letter on it: 0x01..0x7f as they are, 0xe0xx with that prefix. Events are levels, down or up: a key
+ * that is reported down twice is still down once (the guest's keyboard repeats by itself).
  *
  * All calls come from the VM's thread.
  */
@@ -147,7 +147,7 @@ enum input_button {
 /* Any of them may be NULL: the device has no use for such events. */
 struct input_ops {
     void (*key)(void *opaque, enum key key, bool down);
-    /* Relative motion in mouse counts, x to the right, y down; wheel in detents, positive towards the user. */
+    /* Relative motion in mouse counts, x right, y down; wheel in detents, positive towards the user. */
     void (*motion)(void *opaque, int dx, int dy, int wheel);
     /* All buttons that are down now. */
     void (*buttons)(void *opaque, uint8_t down);

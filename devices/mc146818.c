@@ -69,7 +69,7 @@ enum rtc_register {
 #define WRAP_SECONDS  (25ull * DAYS_A_CYCLE * SECONDS_A_DAY) /* the calendar has years 0000..9999 */
 #define UNIX_EPOCH    (719528ll * SECONDS_A_DAY)             /* 1970-01-01 since 0000-01-01 */
 
-/* -- the divider chain ------------------------------------------------------------------------------------ */
+/* -- the divider chain ----------------------------------------------------------------------------------- */
 
 static uint64_t now_ns(const struct mc146818 *rtc)
 {
@@ -128,7 +128,7 @@ static uint64_t period_to_ns(const struct mc146818 *rtc, uint64_t number)
     return rtc->divider_ns + ns + (muldiv64(ns, CRYSTAL_HZ, NS_PER_SEC) < number << period_shift(rtc));
 }
 
-/* -- register contents ------------------------------------------------------------------------------------ */
+/* -- register contents ----------------------------------------------------------------------------------- */
 
 static uint8_t encode(const struct mc146818 *rtc, unsigned n)
 {
@@ -163,7 +163,7 @@ static uint8_t decode_hours(const struct mc146818 *rtc, uint8_t v)
     return hours < 1 || hours > 12 ? INVALID : hours % 12 + (v & HOURS_PM ? 12 : 0);
 }
 
-/* -- calendar --------------------------------------------------------------------------------------------- */
+/* -- calendar -------------------------------------------------------------------------------------------- */
 
 static bool leap_year(unsigned year)
 {
@@ -243,7 +243,7 @@ static void registers_to_time(struct mc146818 *rtc)
     rtc->base_seconds = (seconds + WRAP_SECONDS - updates(rtc, now_ns(rtc)) % WRAP_SECONDS) % WRAP_SECONDS;
 }
 
-/* -- alarm, flags and the interrupt ----------------------------------------------------------------------- */
+/* -- alarm, flags and the interrupt ---------------------------------------------------------------------- */
 
 /* One alarm register, decoded. */
 struct alarm_field {
@@ -347,7 +347,7 @@ static void event_fire(void *opaque)
     update_irq(rtc);
 }
 
-/* -- ports ------------------------------------------------------------------------------------------------ */
+/* -- ports ----------------------------------------------------------------------------------------------- */
 
 /* Is this one of the registers that show the time? */
 static bool clock_register(unsigned index)
@@ -498,7 +498,7 @@ bool mc146818_nmi_masked(const struct mc146818 *rtc)
     return rtc->nmi_masked;
 }
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 /* RESET stops interrupts; time, date, alarm and RAM are the battery's. */
 static void mc146818_reset(struct device *device)

@@ -114,7 +114,7 @@ static void bit_set(uint8_t *map, uint8_t n, bool value)
     map[n / 8] = value ? map[n / 8] | BIT(n % 8) : map[n / 8] & ~BIT(n % 8);
 }
 
-/* -- scan codes ------------------------------------------------------------------------------------------- */
+/* -- scan codes ------------------------------------------------------------------------------------------ */
 
 struct sequence {
     uint8_t bytes[8];
@@ -213,7 +213,7 @@ static struct sequence key_sequence(const struct ps2_keyboard *keyboard, uint8_t
     return seq;
 }
 
-/* Queue a key's codes. The queue's last byte is kept for the overrun code, which tells that keys were lost. */
+/* Queue a key's codes. The queue's last byte is kept for the overrun code: keys were lost. */
 static bool send_sequence(struct ps2_keyboard *keyboard, const struct sequence *seq)
 {
     struct ps2_queue *events = &keyboard->port.events;
@@ -228,7 +228,7 @@ static bool send_sequence(struct ps2_keyboard *keyboard, const struct sequence *
     return false;
 }
 
-/* -- keys and repetition ---------------------------------------------------------------------------------- */
+/* -- keys and repetition --------------------------------------------------------------------------------- */
 
 static void repeat_after(struct ps2_keyboard *keyboard, uint64_t ns)
 {
@@ -298,7 +298,7 @@ void ps2_keyboard_key(struct ps2_keyboard *keyboard, enum key key, bool down)
     }
 }
 
-/* -- commands --------------------------------------------------------------------------------------------- */
+/* -- commands -------------------------------------------------------------------------------------------- */
 
 /* Types of one key of set 3, in the order of commands F7..FA and FB..FD. */
 static void set_key_type(struct ps2_keyboard *keyboard, uint8_t code, unsigned type)
@@ -364,6 +364,17 @@ static void write_parameter(struct ps2_keyboard *keyboard, uint8_t value)
     ps2_reply(&keyboard->port, PS2_ACK);
 }
 
+/* F7..FD: how keys of set 3 behave; false if it is none of these. */
+static bool write_type_command(struct ps2_keyboard *keyboard, uint8_t command)
+{
+    if (command >= COMMAND_ALL_TYPEMATIC && command <= COMMAND_ALL_BOTH) {
+        set_all_types(keyboard, command - COMMAND_ALL_TYPEMATIC);
+        return true;
+    }
+    keyboard->command = command >= COMMAND_KEY_TYPEMATIC && command <= COMMAND_KEY_MAKE ? command : 0;
+    return keyboard->command != 0;
+}
+
 static void write_command(struct ps2_keyboard *keyboard, uint8_t command)
 {
     struct ps2_port *port = &keyboard->port;
@@ -401,11 +412,7 @@ static void write_command(struct ps2_keyboard *keyboard, uint8_t command)
         ps2_reply(port, PS2_SELF_TEST_PASSED);
         return;
     default:
-        if (command >= COMMAND_KEY_TYPEMATIC && command <= COMMAND_KEY_MAKE) {
-            keyboard->command = command;
-        } else if (command >= COMMAND_ALL_TYPEMATIC && command <= COMMAND_ALL_BOTH) {
-            set_all_types(keyboard, command - COMMAND_ALL_TYPEMATIC);
-        } else {
+        if (!write_type_command(keyboard, command)) {
             ps2_reply(port, PS2_RESEND);
             return;
         }
@@ -423,7 +430,7 @@ void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte)
     }
 }
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 static void ps2_keyboard_reset(struct device *device)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * PS/2 mouse (IBM Personal System/2 Hardware Interface Technical Reference, "auxiliary device"), with the wheel
- * of the IntelliMouse and the buttons of the IntelliMouse Explorer.
+ * PS/2 mouse (IBM Personal System/2 Hardware Interface Technical Reference, "auxiliary device"), with the
+ * wheel of the IntelliMouse and the buttons of the IntelliMouse Explorer.
  *
  *              7     6     5     4     3     2     1     0
  *   byte 1  [  YV    XV    YS    XS    1     M     R     L  ]   V: overflow, S: sign (bit 8)
@@ -136,7 +136,7 @@ void ps2_mouse_buttons(struct ps2_mouse *mouse, uint8_t down)
     update_stream(mouse);
 }
 
-/* -- commands --------------------------------------------------------------------------------------------- */
+/* -- commands -------------------------------------------------------------------------------------------- */
 
 static void clear_motion(struct ps2_mouse *mouse)
 {
@@ -282,7 +282,7 @@ void ps2_mouse_write(struct ps2_mouse *mouse, uint8_t byte)
     }
 }
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 static void ps2_mouse_reset(struct device *device)
 {

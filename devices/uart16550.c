@@ -120,7 +120,7 @@ static void fifo_clear(struct uart16550_fifo *fifo)
     *fifo = (struct uart16550_fifo){.count = 0};
 }
 
-/* -- interrupt -------------------------------------------------------------------------------------------- */
+/* -- interrupt ------------------------------------------------------------------------------------------- */
 
 static unsigned trigger_level(const struct uart16550 *uart)
 {
@@ -158,7 +158,7 @@ static void update_irq(struct uart16550 *uart)
     line_set(&uart->irq, gate && interrupt_source(uart) != IIR_NONE);
 }
 
-/* -- receiver --------------------------------------------------------------------------------------------- */
+/* -- receiver -------------------------------------------------------------------------------------------- */
 
 /* A byte came or went: the errors of the oldest are visible, and the time-out starts anew. */
 static void receiver_changed(struct uart16550 *uart)
@@ -253,7 +253,7 @@ static uint8_t read_rbr(struct uart16550 *uart)
     return byte;
 }
 
-/* -- transmitter ------------------------------------------------------------------------------------------ */
+/* -- transmitter ----------------------------------------------------------------------------------------- */
 
 /* Let the waiting bytes go where they go; returns how many went. */
 static unsigned send_bytes(struct uart16550 *uart)
@@ -318,7 +318,7 @@ static void write_thr(struct uart16550 *uart, uint8_t value)
     update_irq(uart);
 }
 
-/* -- registers -------------------------------------------------------------------------------------------- */
+/* -- registers ------------------------------------------------------------------------------------------- */
 
 static uint8_t modem_inputs(const struct uart16550 *uart)
 {
@@ -498,7 +498,7 @@ static void uart16550_write(void *opaque, uint64_t offset, uint64_t value, unsig
 static const struct region_ops uart16550_port_ops = {
     .read = uart16550_read, .write = uart16550_write, .max_size = 1};
 
-/* -- life ------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 static void uart16550_reset(struct device *device)
 {
