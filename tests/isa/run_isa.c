@@ -157,7 +157,7 @@ static void parse_memory(char *text, struct memory_check *checks, unsigned *coun
 static void parse_exception(char *text, struct isa_case *isa)
 {
     char *save, *word = strtok_r(text, " \t", &save);
-    uint64_t vector;
+    uint64_t vector = 0;
 
     if (!word || !find_name(exception_names, word, &vector)) {
         bad_case("unknown exception");
