@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * See acpi_tables.h. Tables are appended field by field in the order of the specification; the comment beside a field
- * gives its offset in the table.
+ * See acpi_tables.h. Tables are appended field by field in the order of the specification; the comment
+ * beside a field gives its offset in the table.
  */
 #include "vm/acpi_tables.h"
 
@@ -32,7 +32,7 @@ enum script_command { SCRIPT_ALLOCATE = 1, SCRIPT_ADD_POINTER = 2, SCRIPT_ADD_CH
 enum script_zone { ZONE_HIGH = 1, ZONE_FSEG = 2 };
 enum { SCRIPT_ENTRY_SIZE = 128, SCRIPT_NAME_SIZE = 56 };
 
-/* --- Building blocks ------------------------------------------------------------------------------------------ */
+/* --- Building blocks ------------------------------------------------------------------------------------ */
 
 /* Begin a table: the common header, its length and checksum still to come. Returns its offset. */
 static size_t begin_table(struct blob *blob, const char *signature, uint8_t revision)
@@ -69,7 +69,7 @@ static void append_pointer(struct acpi_tables *acpi, size_t target)
     acpi->pointer[acpi->pointer_count++] = (uint32_t)blob_append_u32(&acpi->tables, (uint32_t)target);
 }
 
-/* --- Tables --------------------------------------------------------------------------------------------------- */
+/* --- Tables --------------------------------------------------------------------------------------------- */
 
 static size_t build_facs(struct acpi_tables *acpi)
 {
@@ -111,7 +111,7 @@ static void append_pm_blocks(struct blob *blob)
     blob_append_u8(blob, 0);                 /* 95 reserved */
 }
 
-/* Revision 1: the one every ACPI system reads. A clear PWR_BUTTON flag means: a fixed power button is there. */
+/* Revision 1: the one every ACPI system reads. A clear PWR_BUTTON flag means a fixed power button. */
 static size_t build_fadt(struct acpi_tables *acpi, size_t facs, size_t dsdt)
 {
     struct blob *blob = &acpi->tables;
@@ -264,7 +264,7 @@ void acpi_tables_fini(struct acpi_tables *acpi)
     blob_fini(&acpi->tables);
 }
 
-/* --- Delivery ------------------------------------------------------------------------------------------------- */
+/* --- Delivery ------------------------------------------------------------------------------------------- */
 
 /* A file name in its fixed field. */
 static void append_name(struct blob *script, const char *name)

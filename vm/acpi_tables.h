@@ -2,9 +2,9 @@
 /*
  * The ACPI tables of the board: RSDP -> RSDT -> FADT (-> FACS, DSDT), MADT, SSDT.
  *
- * Source: ACPI 1.0b, "ACPI Software Programming Model", and 2.0 for the MADT's entries; addresses are those SeaBIOS
- * and our boot ROM give the PIIX4 (82371AB). The tables are built once, without knowing where they will lie: every
- * pointer and checksum is kept in a list beside them. From that one form come two deliveries:
+ * Source: ACPI 1.0b, "ACPI Software Programming Model", and 2.0 for the MADT's entries; addresses are those
+ * SeaBIOS and our boot ROM give the PIIX4 (82371AB). The tables are built once, without knowing where they
+ * will lie: every pointer and checksum is kept in a list beside them. From that one form come two deliveries:
  *
  *   acpi_tables_script()  for SeaBIOS: fw_cfg files with the commands that allocate, link and check-sum
  *                         (QEMU docs/specs, "Linker loader")
@@ -69,7 +69,8 @@ void acpi_tables_fini(struct acpi_tables *acpi);
 /* Append the linker script for SeaBIOS: entries of 128 bytes. To be called on tables as built. */
 void acpi_tables_script(const struct acpi_tables *acpi, struct blob *script);
 
-/* Make tables and RSDP final for tables that lie at guest-physical `base`, a multiple of ACPI_ALIGNMENT. Once only. */
+/* Make tables and RSDP final for tables that lie at guest-physical `base`, a multiple of ACPI_ALIGNMENT. Once
+ * only. */
 void acpi_tables_place(struct acpi_tables *acpi, uint32_t base);
 
 #endif

@@ -37,7 +37,7 @@ enum {
     SEABIOS_TOP = 512 * 1024,
 };
 
-/* --- ROM files ------------------------------------------------------------------------------------------------ */
+/* --- ROM files ------------------------------------------------------------------------------------------ */
 
 static const char *const package_dirs[] = {"/usr/share/seabios", "/usr/share/qemu"};
 
@@ -196,7 +196,7 @@ int firmware_parse_uuid(const char *text, uint8_t uuid[16], struct error *error)
                             "-uuid: '%s' is not of the form 01234567-89ab-cdef-0123-456789abcdef", text);
 }
 
-/* --- fw_cfg --------------------------------------------------------------------------------------------------- */
+/* --- fw_cfg --------------------------------------------------------------------------------------------- */
 
 static int add_blob(struct fw_cfg *fw_cfg, const char *name, struct blob *blob, struct error *error)
 {
@@ -276,7 +276,7 @@ static int add_smbios(struct fw_cfg *fw_cfg, const struct firmware_config *confi
     return code < 0 ? code : code2;
 }
 
-/* --- The kernel ----------------------------------------------------------------------------------------------- */
+/* --- The kernel ----------------------------------------------------------------------------------------- */
 
 static struct loader_config loader_config_of(const struct firmware_config *config, uint64_t ram_end)
 {
@@ -333,7 +333,7 @@ static int configure_seabios(struct fw_cfg *fw_cfg, const struct firmware_config
     return code < 0 || !config->kernel ? code : add_kernel(fw_cfg, config, error);
 }
 
-/* --- Without a BIOS ------------------------------------------------------------------------------------------- */
+/* --- Without a BIOS ------------------------------------------------------------------------------------- */
 
 /* What the kernel will find in memory and what is reserved. `acpi` is where the ACPI tables begin. */
 static unsigned builtin_map(const struct firmware_config *config, uint64_t acpi, struct bootlist_e820 *map)
@@ -351,7 +351,7 @@ static unsigned builtin_map(const struct firmware_config *config, uint64_t acpi,
     return count;
 }
 
-/* The extended BIOS data area with the pointers kernels search for, and the BIOS data area's words about it. */
+/* The extended BIOS data area with the pointers kernels search for, and the BIOS data area's words for it. */
 static int add_ebda(struct loader_image *image, const struct firmware_config *config,
                     const struct acpi_tables *acpi, struct error *error)
 {
@@ -439,7 +439,7 @@ int firmware_configure(struct fw_cfg *fw_cfg, const struct firmware_config *conf
     return code;
 }
 
-/* --- CMOS ----------------------------------------------------------------------------------------------------- */
+/* --- CMOS ----------------------------------------------------------------------------------------------- */
 
 /* SeaBIOS' codes for the boot devices; 0 for none. */
 static uint8_t boot_code(const char *order, unsigned which)

@@ -7,8 +7,9 @@
  *   firmware_configure()      memory size and map, ACPI, SMBIOS, boot order, and the kernel of -kernel
  *   firmware_fill_cmos()      the memory size and boot order bytes in the real-time clock's RAM
  *
- * Sources: QEMU docs/specs/fw_cfg.rst; SeaBIOS docs (Runtime_config, "fw_cfg" entries); the CMOS bytes are those of
- * Ralf Brown's list plus SeaBIOS' 34h, 5Bh and 5Fh. Nothing here touches guest memory: it only fills fw_cfg.
+ * Sources: QEMU docs/specs/fw_cfg.rst; SeaBIOS docs (Runtime_config, "fw_cfg" entries); the CMOS bytes are
+ * those of Ralf Brown's list plus SeaBIOS' 34h, 5Bh and 5Fh. Nothing here touches guest memory: it only
+ * fills fw_cfg.
  *
  * Without a BIOS (our boot ROM), the tables a BIOS would make are pieces of the boot list:
  *
@@ -38,7 +39,8 @@ struct firmware_rom {
     char path[512]; /* where it came from, or FIRMWARE_BUILTIN */
 };
 
-/* The system ROM. `bios` is -bios: NULL for SeaBIOS, FIRMWARE_BUILTIN, a path, or a file name in the search path. */
+/* The system ROM. `bios` is -bios: NULL for SeaBIOS, FIRMWARE_BUILTIN, a path, or a file name in the search
+ * path. */
 int firmware_load_bios(struct firmware_rom *rom, const char *bios, const struct firmware_search *search,
                        struct error *error);
 /* vgabios-stdvga.bin. -ENOENT with text when there is none. */
@@ -66,9 +68,9 @@ struct firmware_config {
 /* Fill fw_cfg. A kernel without sense, a missing file or too little memory is one line of text. */
 int firmware_configure(struct fw_cfg *fw_cfg, const struct firmware_config *config, struct error *error);
 
-/* Call set(opaque, index, value) for every CMOS byte that depends on the configuration: base and extended memory (15h-18h,
- * 30h-31h), memory above 16 MiB and above 4 GiB in 64 KiB units (34h-35h, 5Bh-5Dh), boot order (38h, 3Dh), processors - 1
- * (5Fh). */
+/* Call set(opaque, index, value) for every CMOS byte that depends on the configuration: base and extended
+ * memory (15h-18h, 30h-31h), memory above 16 MiB and above 4 GiB in 64 KiB units (34h-35h, 5Bh-5Dh),
+ * boot order (38h, 3Dh), processors - 1 (5Fh). */
 void firmware_fill_cmos(const struct firmware_config *config,
                         void (*set)(void *opaque, uint8_t index, uint8_t value), void *opaque);
 

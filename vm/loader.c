@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * See loader.h. This file reads the files, finds out what they are, and keeps the image: the files for fw_cfg and
- * the boot list. The formats are in loader_linux.c and loader_multiboot[12].c.
+ * See loader.h. This file reads the files, finds out what they are, and keeps the image: the files for
+ * fw_cfg and the boot list. The formats are in loader_linux.c and loader_multiboot[12].c.
  */
 #include "vm/loader.h"
 
@@ -14,7 +14,7 @@
 
 #include "vm/loader_internal.h"
 
-/* --- Files ---------------------------------------------------------------------------------------------------- */
+/* --- Files ---------------------------------------------------------------------------------------------- */
 
 /* Read until the end of the file; it may be a pipe, so its size is not known beforehand. */
 static int read_all(int fd, uint64_t limit, uint8_t **bytes, size_t *size)
@@ -69,7 +69,7 @@ int loader_read_file(const char *path, const char *what, uint64_t limit, uint8_t
     return 0;
 }
 
-/* --- The image ------------------------------------------------------------------------------------------------ */
+/* --- The image ------------------------------------------------------------------------------------------ */
 
 static int image_add_file(struct loader_image *image, const char *name, uint8_t *bytes, size_t size,
                           struct error *error)
@@ -159,7 +159,7 @@ void loader_image_fini(struct loader_image *image)
     *image = (struct loader_image){0};
 }
 
-/* --- Which format --------------------------------------------------------------------------------------------- */
+/* --- Which format --------------------------------------------------------------------------------------- */
 
 static int refuse_unknown(const struct loader *loader)
 {

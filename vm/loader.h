@@ -10,9 +10,9 @@
  * describes that by a boot list (roms/boot/bootlist.h) and the files the list names. It touches neither guest
  * memory nor devices: our boot ROMs carry the list out inside the guest, after every reset again.
  *
- * Which format: the Linux signature "HdrS" first, then Multiboot 1, then Multiboot 2; `multiboot` forces one of
- * the latter two for kernels that carry both headers. Every number in a kernel file is hostile: a header that
- * makes no sense is refused with one line that names it, and nothing is loaded.
+ * Which format: the Linux signature "HdrS" first, then Multiboot 1, then Multiboot 2; `multiboot` forces one
+ * of the latter two for kernels that carry both headers. Every number in a kernel file is hostile: a header
+ * that makes no sense is refused with one line that names it, and nothing is loaded.
  *
  * Not modelled: 64-bit and EFI entry points, compressed Multiboot kernels, kernels above 4 GiB.
  */
@@ -72,7 +72,8 @@ struct loader_image {
 };
 
 /* Initialises *image and fills it from the configuration. On failure: negative errno, the text set, the image
- * empty. On success the boot list is complete but not yet a file: loader_image_add_piece() may still add to it. */
+ * empty. On success the boot list is complete but not yet a file: loader_image_add_piece() may still add to
+ * it. */
 int loader_prepare(struct loader_image *image, const struct loader_config *config, struct error *error);
 
 /* One more file (bytes are copied) and the order to put it at guest-physical `dest`. */
@@ -84,8 +85,8 @@ int loader_image_finish(struct loader_image *image, struct error *error);
 
 void loader_image_fini(struct loader_image *image);
 
-/* Read a whole file into a buffer of its own (at least one byte is allocated). `what` opens the error text, as in
- * "-initrd". More than `limit` bytes is -EFBIG. */
+/* Read a whole file into a buffer of its own (at least one byte is allocated). `what` opens the error text,
+ * as in "-initrd". More than `limit` bytes is -EFBIG. */
 int loader_read_file(const char *path, const char *what, uint64_t limit, uint8_t **bytes, size_t *size,
                      struct error *error);
 

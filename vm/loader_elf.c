@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The program in a kernel file: PT_LOAD segments of an ELF32 executable, or the one segment a Multiboot header's
- * address fields describe; and the symbol tables that a Multiboot kernel may want to see.
+ * The program in a kernel file: PT_LOAD segments of an ELF32 executable, or the one segment a Multiboot
+ * header's address fields describe; and the symbol tables that a Multiboot kernel may want to see.
  *
- * Follows the System V ABI (ELF), Intel386 supplement, and the Multiboot specifications' "address" fields. Segments
- * are loaded at their physical addresses; an entry point that is a virtual address of some segment is converted.
- * Not modelled: relocations, dynamic linking, ELF64.
+ * Follows the System V ABI (ELF), Intel386 supplement, and the Multiboot specifications' "address" fields.
+ * Segments are loaded at their physical addresses; an entry point that is a virtual address of some segment
+ * is converted. Not modelled: relocations, dynamic linking, ELF64.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -151,7 +151,7 @@ int loader_address_program(const struct loader_address_fields *fields, size_t si
 {
     uint64_t load = fields->whole_file ? fields->header_addr - fields->header_offset : fields->load_addr;
     uint64_t before = fields->header_addr - load; /* bytes between the first loaded one and the header */
-    if (fields->header_addr < load || before > fields->header_offset || fields->header_addr < before) {
+    if (fields->header_addr < load || before > fields->header_offset) {
         return error_set(error, -ENOEXEC,
                          "the address fields of its header make no sense: header_addr %#" PRIx64
                          ", load_addr %#" PRIx64 ", header at byte %" PRIu64,
@@ -177,7 +177,7 @@ int loader_address_program(const struct loader_address_fields *fields, size_t si
     return 0;
 }
 
-/* --- Placing -------------------------------------------------------------------------------------------------- */
+/* --- Placing -------------------------------------------------------------------------------------------- */
 
 void loader_program_bounds(const struct loader_program *program, uint64_t *low, uint64_t *high)
 {
@@ -223,7 +223,7 @@ int loader_place_program(struct loader *loader, const struct loader_program *pro
     return 0;
 }
 
-/* --- Sections ------------------------------------------------------------------------------------------------- */
+/* --- Sections ------------------------------------------------------------------------------------------- */
 
 /* Is it a table the kernel may want but that no segment holds? Then *bytes of the file from *offset on. */
 static bool section_wanted(const uint8_t *shdr, size_t size, uint64_t *offset, uint64_t *bytes)

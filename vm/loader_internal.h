@@ -38,7 +38,7 @@ int loader_add_copy(struct loader *loader, const char *name, const void *bytes, 
 int loader_add_entry(struct loader *loader, const char *name, uint64_t dest, uint64_t length,
                      uint64_t offset);
 
-/* --- The program inside an ELF file or behind a header with address fields ----------------------------------- */
+/* --- The program inside an ELF file or behind a header with address fields ------------------------------ */
 
 enum { LOADER_MAX_SEGMENTS = 64 };
 
@@ -81,7 +81,7 @@ struct loader_sections {
 };
 int loader_elf_sections(struct loader *loader, struct loader_sections *sections);
 
-/* --- Multiboot ------------------------------------------------------------------------------------------------ */
+/* --- Multiboot ------------------------------------------------------------------------------------------ */
 
 struct loader_module {
     uint64_t start, end; /* guest-physical; end is exclusive */
@@ -100,14 +100,15 @@ void loader_modules_fini(struct loader_modules *modules);
 /* "kernel-file append", malloc'ed; NULL with the text set when memory is out. */
 char *loader_multiboot_cmdline(struct loader *loader);
 
-/* Memory for an info block of at most `size` bytes: low if possible. 0 with the text set when there is none. */
+/* Memory for an info block of at most `size` bytes: low if possible. 0 with the text set when there is none.
+ */
 uint64_t loader_place_info(struct loader *loader, uint64_t size);
 
 /* Offsets of the headers in the kernel, or -1. */
 long loader_find_multiboot1(const uint8_t *file, size_t size);
 long loader_find_multiboot2(const uint8_t *file, size_t size);
 
-/* --- The formats --------------------------------------------------------------------------------------------- */
+/* --- The formats ---------------------------------------------------------------------------------------- */
 
 bool loader_is_linux(const uint8_t *file, size_t size);
 int loader_prepare_linux(struct loader *loader);

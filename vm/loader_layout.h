@@ -40,9 +40,8 @@ void layout_init(struct layout *layout, uint64_t ram_end);
 /* Is [start, start + size) usable memory that nobody has claimed? Claim it, or say why not. size > 0. */
 int layout_take(struct layout *layout, uint64_t start, uint64_t size, const char *what, struct error *error);
 
-/* Find and claim `size` bytes within [low, high) at a multiple of `alignment` (a power of two): the lowest such
- * place, or the highest. Returns its address, or 0 with the
- * text set when there is no such place. */
+/* Find and claim `size` bytes within [low, high) at a multiple of `alignment` (a power of two): the lowest
+ * such place, or the highest. Returns its address, or 0 with the text set when there is no such place. */
 uint64_t layout_place(struct layout *layout, uint64_t size, uint64_t alignment, uint64_t low, uint64_t high,
                       bool from_top, const char *what, struct error *error);
 

@@ -4,21 +4,23 @@
  *
  * Follows Linux Documentation/arch/x86/boot.rst and zero-page.rst. A kernel file is
  *
- *   0                       boot sector and setup ("real-mode code"), (setup_sects + 1) * 512 bytes; the setup header
- *                           lies in it from 1F1h on
+ *   0                       boot sector and setup ("real-mode code"), (setup_sects + 1) * 512 bytes; the
+ *                           setup header lies in it from 1F1h on
  *   (setup_sects + 1) * 512 the protected-mode code: the compressed kernel with its decompressor
  *
  * Two ways in:
  *
- *   under SeaBIOS    16-bit entry: setup runs, asks the BIOS for memory map and video mode, and goes on by itself
+ *   under SeaBIOS    16-bit entry: setup runs, asks the BIOS for memory map and video mode, and
+ *                    goes on by itself
  *     10000h (zImage and protocols before 2.02: 90000h)  real-mode code, heap and stack
  *     20000h (before 2.02: 99800h)                       command line
  *     code32_start, as a rule 100000h (zImage: 10000h)   protected-mode code
- *   under our ROM    32-bit entry: setup is skipped, and struct boot_params, which it would have filled, is ours
+ *   under our ROM    32-bit entry: setup is skipped, and struct boot_params, which it would have
+ *                    filled, is ours
  *     10000h  boot_params        20000h  command line        the rest as above
  *
- * The initial RAM disk goes as high as it may. Not modelled: 64-bit and EFI entry, setup_data, protocols before 2.00
- * (they have no signature to tell them from any other boot sector).
+ * The initial RAM disk goes as high as it may. Not modelled: 64-bit and EFI entry, setup_data, protocols
+ * before 2.00 (they have no signature to tell them from any other boot sector).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -129,7 +131,7 @@ bool loader_is_linux(const uint8_t *file, size_t size)
            load_le32(file + HDR_MAGIC) == MAGIC_HDRS;
 }
 
-/* --- Reading the header --------------------------------------------------------------------------------------- */
+/* --- Reading the header --------------------------------------------------------------------------------- */
 
 /* Sizes: where the header, the setup code and the kernel end. */
 static int parse_sizes(const struct loader *loader, struct linux_header *header)
@@ -162,8 +164,8 @@ static int parse_sizes(const struct loader *loader, struct linux_header *header)
     return 0;
 }
 
-/* Fields that came with the protocol's versions, each with what held before. The smallest setup is 1024 bytes, so
- * all of them lie inside the file. */
+/* Fields that came with the protocol's versions, each with what held before. The smallest setup is 1024
+ * bytes, so all of them lie inside the file. */
 static int parse_fields(const struct loader *loader, struct linux_header *header)
 {
     const uint8_t *file = loader->kernel;
@@ -235,7 +237,7 @@ static int parse_header(const struct loader *loader, struct linux_header *header
     return code < 0 ? code : parse_run_area(loader, header);
 }
 
-/* --- The command line ----------------------------------------------------------------------------------------- */
+/* --- The command line ----------------------------------------------------------------------------------- */
 
 /* vga= is for the boot loader: it becomes vid_mode. The last one counts. */
 static uint16_t video_mode(const char *cmdline)
@@ -273,7 +275,7 @@ static int place_cmdline(struct loader *loader, const struct linux_header *heade
     return code < 0 ? code : loader_add_entry(loader, LOADER_CMDLINE_FILE, places->cmdline, length + 1, 0);
 }
 
-/* --- Kernel and RAM disk -------------------------------------------------------------------------------------- */
+/* --- Kernel and RAM disk -------------------------------------------------------------------------------- */
 
 static int place_kernel(struct loader *loader, const struct linux_header *header)
 {
@@ -345,7 +347,7 @@ static void fill_header(uint8_t *setup, const struct loader *loader, const struc
     }
 }
 
-/* --- 16-bit entry --------------------------------------------------------------------------------------------- */
+/* --- 16-bit entry --------------------------------------------------------------------------------------- */
 
 static int prepare_linux16(struct loader *loader, const struct linux_header *header,
                            const struct linux_places *places, uint32_t ramdisk, uint32_t ramdisk_size)
@@ -368,7 +370,7 @@ static int prepare_linux16(struct loader *loader, const struct linux_header *hea
     return loader_add_entry(loader, LOADER_SETUP_FILE, places->real, header->setup_size, 0);
 }
 
-/* --- 32-bit entry --------------------------------------------------------------------------------------------- */
+/* --- 32-bit entry --------------------------------------------------------------------------------------- */
 
 /* What setup would have learnt from the BIOS: VGA text mode 3 with the cursor in the first column. */
 static void fill_screen_info(uint8_t *page)

@@ -2,8 +2,8 @@
 /*
  * What Multiboot 1 and 2 have in common: finding the header, the command line, and the modules.
  *
- * As in QEMU, -initrd lists the modules, "FILE ARGUMENTS,FILE ARGUMENTS" with ",," for a comma in a name, and the
- * command line begins with the kernel's file name.
+ * As in QEMU, -initrd lists the modules, "FILE ARGUMENTS,FILE ARGUMENTS" with ",," for a comma in a name,
+ * and the command line begins with the kernel's file name.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -65,7 +65,7 @@ uint64_t loader_place_info(struct loader *loader, uint64_t size)
                         "the Multiboot information", loader->error);
 }
 
-/* --- Modules -------------------------------------------------------------------------------------------------- */
+/* --- Modules -------------------------------------------------------------------------------------------- */
 
 /* The next item of a comma-separated list, with ",," made one comma, malloc'ed; *list moves behind it. */
 static char *next_item(const char **list)

@@ -10,8 +10,8 @@
  *        section headers                          2         video mode: answered with 80x25 text
  *        strings                                  16        load by the address fields
  *
- * Memory sizes and map are filled in by the boot ROM. Not modelled: drives, BIOS configuration table, APM, VBE
- * (their flags are clear), graphics modes.
+ * Memory sizes and map are filled in by the boot ROM. Not modelled: drives, BIOS configuration table, APM,
+ * VBE (their flags are clear), graphics modes.
  */
 #include <errno.h>
 #include <stdlib.h>

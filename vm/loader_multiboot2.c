@@ -12,9 +12,10 @@
  *   7  EFI boot services, 8, 9 EFI entry points: ignored, this is not EFI
  *   10 relocatable          the image goes where it asks to
  *
- * The information is one block: u32 total_size, u32 reserved, then tags at multiples of 8. The memory map and the
- * end tag are written behind it by the boot ROM, so that is where the block reserves room. The RSDP is given when
- * it is known beforehand, that is, without a BIOS. Not modelled: EFI, network, APM, VBE and BIOS boot device tags.
+ * The information is one block: u32 total_size, u32 reserved, then tags at multiples of 8. The memory map
+ * and the end tag are written behind it by the boot ROM, so that is where the block reserves room. The RSDP
+ * is given when it is known beforehand, that is, without a BIOS. Not modelled: EFI, network, APM, VBE and
+ * BIOS boot device tags.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -68,7 +69,7 @@ struct wishes {
     uint32_t min_addr, max_addr, align, preference;
 };
 
-/* --- Header --------------------------------------------------------------------------------------------------- */
+/* --- Header --------------------------------------------------------------------------------------------- */
 
 static bool can_inform(uint32_t type)
 {
@@ -200,7 +201,7 @@ static int read_header(const struct loader *loader, size_t at, struct wishes *wi
     return 0;
 }
 
-/* --- Program -------------------------------------------------------------------------------------------------- */
+/* --- Program -------------------------------------------------------------------------------------------- */
 
 static int read_program(struct loader *loader, struct wishes *wishes, struct loader_program *program)
 {
@@ -249,7 +250,7 @@ static int relocate(struct loader *loader, const struct wishes *wishes, struct l
     return 0;
 }
 
-/* --- Information ---------------------------------------------------------------------------------------------- */
+/* --- Information ---------------------------------------------------------------------------------------- */
 
 /* Begin a tag; its size is that of the header plus `size`. The content is to be appended. */
 static size_t begin_tag(struct blob *info, uint32_t type, size_t size)

@@ -2,9 +2,9 @@
 /*
  * The MultiProcessor table for machines booted without a BIOS: SeaBIOS makes its own.
  *
- * Source: Intel MultiProcessor Specification 1.4, chapter 4. It describes the processors, the ISA bus, the I/O APIC and
- * where the ISA interrupts arrive: everything a kernel without ACPI needs to use the APICs. PCI interrupts are not
- * listed: nobody has routed them when there is no BIOS. Not modelled: the extended table.
+ * Source: Intel MultiProcessor Specification 1.4, chapter 4. It describes the processors, the ISA bus, the
+ * I/O APIC and where the ISA interrupts arrive: everything a kernel without ACPI needs to use the APICs. PCI
+ * interrupts are not listed: nobody has routed them when there is no BIOS. Not modelled: the extended table.
  */
 #ifndef VM_MP_TABLE_H
 #define VM_MP_TABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * See smbios.h. A structure is its fixed part (type, length, handle, fields), then its strings, each with its NUL, and
- * one more NUL; fields refer to strings by number, from 1.
+ * See smbios.h. A structure is its fixed part (type, length, handle, fields), then its strings, each with
+ * its NUL, and one more NUL; fields refer to strings by number, from 1.
  */
 #include "vm/smbios.h"
 

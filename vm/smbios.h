@@ -2,10 +2,10 @@
 /*
  * SMBIOS structures for SeaBIOS to publish: what `dmidecode` prints about the machine.
  *
- * Source: DMTF DSP0134, the structures of version 2.4. Types: 1 system, 3 enclosure, 4 processor, 16 memory array, 17
- * memory device, 19 its addresses, 32 boot status, 127 end. Type 0 (BIOS) is added by SeaBIOS, which knows its version.
- * SeaBIOS also chooses the place and computes the entry point's address and checksums. Not modelled: sizes from 32 GiB
- * on for one memory device (2.7's extended size), caches, slots.
+ * Source: DMTF DSP0134, the structures of version 2.4. Types: 1 system, 3 enclosure, 4 processor, 16 memory
+ * array, 17 memory device, 19 its addresses, 32 boot status, 127 end. Type 0 (BIOS) is added by SeaBIOS,
+ * which knows its version. SeaBIOS also chooses the place and computes the entry point's address and
+ * checksums. Not modelled: sizes from 32 GiB on for one memory device (2.7's extended size), caches, slots.
  */
 #ifndef VM_SMBIOS_H
 #define VM_SMBIOS_H

@@ -2,8 +2,8 @@
 /*
  * A guest for loader tests: a buffer of RAM and a boot ROM in C that carries a boot list out in it.
  *
- * It checks what every list must satisfy: files exist, nothing lands outside RAM, in the ROM's work area, in video
- * memory or ROM. Addresses in the tests are guest-physical.
+ * It checks what every list must satisfy: files exist, nothing lands outside RAM, in the ROM's work area, in
+ * video memory or ROM. Addresses in the tests are guest-physical.
  */
 #ifndef TESTS_LOADER_FAKE_GUEST_H
 #define TESTS_LOADER_FAKE_GUEST_H

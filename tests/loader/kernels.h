@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Kernel files made to order for loader tests: Linux images and ELF files with Multiboot headers. They contain a
- * recognisable pattern where code would be; byte i of a pattern is pattern_byte(i).
+ * Kernel files made to order for loader tests: Linux images and ELF files with Multiboot headers. They
+ * contain a recognisable pattern where code would be; byte i of a pattern is pattern_byte(i).
  */
 #ifndef TESTS_LOADER_KERNELS_H
 #define TESTS_LOADER_KERNELS_H
@@ -16,8 +16,8 @@ static inline uint8_t pattern_byte(size_t i)
 /* True when bytes[0..size) is the pattern from its index `first` on. */
 bool is_pattern(const uint8_t *bytes, size_t first, size_t size);
 
-/* A bzImage of boot protocol 2.15 as Debian's i386 kernels are: (4 + 1) * 512 bytes of setup, then BZIMAGE_CODE bytes of
- * pattern. The caller changes fields as it likes, and frees it. */
+/* A bzImage of boot protocol 2.15 as Debian's i386 kernels are: (4 + 1) * 512 bytes of setup, then
+ * BZIMAGE_CODE bytes of pattern. The caller changes fields as it likes, and frees it. */
 enum {
     BZIMAGE_SETUP = 5 * 512,
     BZIMAGE_CODE = 6000,

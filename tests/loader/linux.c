@@ -37,7 +37,7 @@ static void expect_refusal(const struct loader_config *config, const char *reaso
     cr_assert_eq(image.file_count, 0, "nothing is left behind");
 }
 
-/* --- 16-bit entry --------------------------------------------------------------------------------------------- */
+/* --- 16-bit entry --------------------------------------------------------------------------------------- */
 
 Test(loader_linux, a_bzimage_goes_where_the_boot_protocol_says)
 {
@@ -140,7 +140,7 @@ Test(loader_linux, vga_on_the_command_line_becomes_vid_mode)
     free(kernel);
 }
 
-/* --- RAM disk and command line -------------------------------------------------------------------------------- */
+/* --- RAM disk and command line -------------------------------------------------------------------------- */
 
 Test(loader_linux, the_ram_disk_goes_as_high_as_it_may)
 {
@@ -223,7 +223,7 @@ Test(loader_linux, the_command_line_has_the_length_the_kernel_allows)
     free(kernel);
 }
 
-/* --- 32-bit entry --------------------------------------------------------------------------------------------- */
+/* --- 32-bit entry --------------------------------------------------------------------------------------- */
 
 Test(loader_linux, without_a_bios_boot_params_is_filled_in)
 {
@@ -277,7 +277,7 @@ Test(loader_linux, without_a_bios_some_kernels_cannot_start)
     free(kernel);
 }
 
-/* --- Files that lie ------------------------------------------------------------------------------------------- */
+/* --- Files that lie ------------------------------------------------------------------------------------- */
 
 Test(loader_linux, headers_that_make_no_sense_are_refused_by_name)
 {
@@ -401,7 +401,7 @@ Test(loader_linux, random_headers_do_no_harm)
     free(kernel);
 }
 
-/* --- A real one ----------------------------------------------------------------------------------------------- */
+/* --- A real one ----------------------------------------------------------------------------------------- */
 
 Test(loader_linux, memtest86plus_is_a_bzimage)
 {

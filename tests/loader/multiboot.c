@@ -45,7 +45,7 @@ static void finish(struct fake_guest *guest, struct loader_image *image)
     fake_guest_destroy(guest);
 }
 
-/* --- Multiboot 1 ---------------------------------------------------------------------------------------------- */
+/* --- Multiboot 1 ---------------------------------------------------------------------------------------- */
 
 Test(multiboot1, an_elf_kernel_is_loaded_by_segments)
 {
@@ -262,7 +262,7 @@ Test(multiboot1, modules_that_do_not_exist_or_are_too_many_are_refused)
     free(kernel);
 }
 
-/* --- Multiboot 2 ---------------------------------------------------------------------------------------------- */
+/* --- Multiboot 2 ---------------------------------------------------------------------------------------- */
 
 /* The first information tag of a type, or NULL; walks as a kernel would, up to where the map will stand. */
 static const uint8_t *find_tag(const struct fake_guest *guest, const struct loader_image *image,
@@ -422,7 +422,7 @@ Test(multiboot2, requests_that_cannot_be_met_are_refused_unless_optional)
     free(kernel);
 }
 
-/* --- Which header --------------------------------------------------------------------------------------------- */
+/* --- Which header --------------------------------------------------------------------------------------- */
 
 Test(multiboot, version_1_wins_unless_2_is_asked_for)
 {
@@ -544,7 +544,7 @@ Test(multiboot, segments_that_lie_are_refused)
     free(kernel);
 }
 
-/* --- Hostile files -------------------------------------------------------------------------------------------- */
+/* --- Hostile files -------------------------------------------------------------------------------------- */
 
 static void try_file(const uint8_t *bytes, size_t size, struct fake_guest *guest, unsigned *accepted)
 {
@@ -649,7 +649,7 @@ Test(multiboot, random_address_fields_do_no_harm)
     free(kernel);
 }
 
-/* --- A real one ----------------------------------------------------------------------------------------------- */
+/* --- A real one ----------------------------------------------------------------------------------------- */
 
 Test(multiboot, the_teaching_kernel_loads_by_both_headers)
 {
