@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Writes an initial RAM disk: a cpio archive in the "newc" form that Linux unpacks, uncompressed, to standard output.
+ * Writes an initial RAM disk: a cpio archive in the "newc" form that Linux unpacks, uncompressed, to
+ * standard output.
  *
  *   mkinitramfs < LIST > ARCHIVE        one item a line, fields separated by single spaces:
  *
  *     dir PATH MODE                     file PATH MODE SOURCE
  *     link PATH TARGET                  node PATH MODE MAJOR MINOR     (a character device)
  *
- * Modes are octal. Everything belongs to root and carries the time 0, so that equal inputs give equal archives. No root
- * rights are needed, device nodes included. Follows Linux Documentation/driver-api/early-userspace/buffer-format.rst.
- * Not modelled: hard links, block devices, check sums, names with spaces.
+ * Modes are octal. Everything belongs to root and carries the time 0, so that equal inputs give equal
+ * archives. No root rights are needed, device nodes included. Follows Linux
+ * Documentation/driver-api/early-userspace/buffer-format.rst. Not modelled: hard links, block devices, check
+ * sums, names with spaces.
  */
 #include <inttypes.h>
 #include <stdbool.h>
