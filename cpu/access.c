@@ -277,12 +277,18 @@ bool mem_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, const void *byt
     return access_write(cpu, seg, offset, bytes, size, align);
 }
 
+/* What #AC demands of an integer of this size; larger operands have rules of their own. */
+static unsigned natural_alignment(unsigned size)
+{
+    return size == 2 || size == 4 || size == 8 ? size : 0;
+}
+
 bool mem_probe_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, unsigned size)
 {
     struct span span;
     lin_t linear;
 
-    TRY(segment_check(cpu, seg, offset, size, 0, true, &linear));
+    TRY(segment_check(cpu, seg, offset, size, natural_alignment(size), true, &linear));
     return find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span);
 }
 
