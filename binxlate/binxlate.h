@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The dynamic binary translator: an engine beside the interpreter with the same contract (cpu/interp.h).
+ *
+ * docs/binxlate.md explains it. One instance belongs to one vcpu and one thread at a time.
+ */
+#ifndef BINXLATE_BINXLATE_H
+#define BINXLATE_BINXLATE_H
+
+#include "base/error.h"
+#include "cpu/vcpu.h"
+
+struct binxlate;
+
+/* Everything counted is counted where it costs nothing: on slow paths. */
+struct binxlate_stats {
+    uint64_t blocks_made, blocks_invalidated, chains, buffer_resets;
+    uint64_t host_faults, shadow_fills, misaligned_sites, slow_sites;
+    uint64_t interpreted;     /* instructions left to the interpreter */
+    uint64_t exits_lookup;    /* dispatcher look-ups: a block's end that was not chained */
+    uint64_t exits_verify;    /* verified entries whose mapping had changed */
+    uint64_t exits_budget;
+};
+
+/* Can this host run it (BMI2, alignment checking)? -ENOTSUP with one line of text that says what is missing. */
+int binxlate_supported(struct error *error);
+
+/* Attach to a processor: takes the shadow tables, the code buffer and the write watch on code. */
+struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error);
+void binxlate_destroy(struct binxlate *binxlate);
+
+/* As interp_run(): up to `budget` instructions; state is precise and insn_count exact on return. */
+enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget);
+
+/* Lock-step: execute every block in both engines and compare; see binxlate/check.h. */
+void binxlate_set_check(struct binxlate *binxlate, bool on);
+
+/* Forget all translated code. */
+void binxlate_reset(struct binxlate *binxlate);
+
+const struct binxlate_stats *binxlate_stats(const struct binxlate *binxlate);
+
+#endif
