@@ -492,18 +492,28 @@ static bool check_bounds(struct vcpu *cpu, int32_t index, int32_t lower, int32_t
     return (index >= lower && index <= upper) || raise_exception(cpu, EXC_BR);
 }
 
+/* Offset of the upper bound. The two are operands of their own: each wraps and is aligned by itself. */
+static uint32_t upper_bound_offset(const struct insn *insn, uint32_t lower, unsigned size)
+{
+    return insn->addrsize == 2 ? (uint16_t)(lower + size) : lower + size;
+}
+
 bool exec_bound_16(struct vcpu *cpu, const struct insn *insn)
 {
-    uint32_t bounds;
+    uint32_t offset = insn_ea(cpu, insn);
+    uint16_t lower, upper;
 
-    TRY(mem_read32(cpu, (enum sreg)insn->seg, insn_ea(cpu, insn), &bounds));
-    return check_bounds(cpu, (int16_t)reg16(cpu, insn->reg), (int16_t)bounds, (int16_t)(bounds >> 16));
+    TRY(mem_read16(cpu, (enum sreg)insn->seg, offset, &lower));
+    TRY(mem_read16(cpu, (enum sreg)insn->seg, upper_bound_offset(insn, offset, 2), &upper));
+    return check_bounds(cpu, (int16_t)reg16(cpu, insn->reg), (int16_t)lower, (int16_t)upper);
 }
 
 bool exec_bound_32(struct vcpu *cpu, const struct insn *insn)
 {
-    uint64_t bounds;
+    uint32_t offset = insn_ea(cpu, insn);
+    uint32_t lower, upper;
 
-    TRY(mem_read64(cpu, (enum sreg)insn->seg, insn_ea(cpu, insn), &bounds));
-    return check_bounds(cpu, (int32_t)reg32(cpu, insn->reg), (int32_t)bounds, (int32_t)(bounds >> 32));
+    TRY(mem_read32(cpu, (enum sreg)insn->seg, offset, &lower));
+    TRY(mem_read32(cpu, (enum sreg)insn->seg, upper_bound_offset(insn, offset, 4), &upper));
+    return check_bounds(cpu, (int32_t)reg32(cpu, insn->reg), (int32_t)lower, (int32_t)upper);
 }

@@ -105,14 +105,15 @@ EXEC_ALL(32)
 
 /*
  * SDM: Volume 2A, "ENTER". Pushes EBP, the `level - 1` frame pointers found below the old frame, and the new frame
- * pointer; then makes room. The processor also proves that the new top of the stack can be written.
+ * pointer, which is ESP or SP by the operand size, whatever the stack's; then makes room. The processor also proves
+ * that the new top of the stack can be written.
  */
 #define EXEC_ENTER(bits)                                                                                     \
     EXEC(enter_##bits)                                                                                       \
     {                                                                                                        \
         uint64_t rsp = cpu->gpr[RSP];                                                                        \
-        uint32_t frame = stack_wrap(cpu, reg32(cpu, RSP) - bits / 8);                                        \
-        if (!enter_push_##bits(cpu, insn->imm2 % ENTER_LEVELS, frame) ||                                     \
+        uint32_t frame;                                                                                      \
+        if (!enter_push_##bits(cpu, insn->imm2 % ENTER_LEVELS, &frame) ||                                    \
             !mem_probe_write(cpu, SEG_SS, stack_wrap(cpu, reg32(cpu, RSP) - insn->imm), bits / 8)) {         \
             cpu->gpr[RSP] = rsp;                                                                             \
             return false;                                                                                    \
@@ -123,17 +124,18 @@ EXEC_ALL(32)
     }
 
 #define ENTER_PUSH(bits)                                                                                     \
-    static bool enter_push_##bits(struct vcpu *cpu, unsigned level, uint32_t frame)                          \
+    static bool enter_push_##bits(struct vcpu *cpu, unsigned level, uint32_t *frame)                         \
     {                                                                                                        \
         uint32_t display = reg32(cpu, RBP);                                                                  \
         TRY(fast_push##bits(cpu, reg##bits(cpu, RBP)));                                                      \
+        *frame = reg32(cpu, RSP);                                                                            \
         for (unsigned i = 1; i < level; i++) {                                                               \
             uint##bits##_t pointer;                                                                          \
             display -= bits / 8;                                                                             \
             TRY(fast_read##bits(cpu, SEG_SS, stack_wrap(cpu, display), &pointer));                           \
             TRY(fast_push##bits(cpu, pointer));                                                              \
         }                                                                                                    \
-        return level == 0 || fast_push##bits(cpu, (uint##bits##_t)frame);                                    \
+        return level == 0 || fast_push##bits(cpu, (uint##bits##_t) * frame);                                 \
     }
 
 ENTER_PUSH(16)

@@ -13,6 +13,7 @@
  * instruction, as on the P6 family, not only by those that raise an unmasked exception.
  * NOTE: with CR0.NE = 0 an error pending since CR0.NE was 1 counts as ignored (IGNNE#).
  */
+#include "cpu/access_inline.h"
 #include "cpu/cpuid.h"
 #include "cpu/exec.h"
 #include "cpu/fpu.h"
@@ -86,6 +87,24 @@ static bool stored(const struct hostfpu_frame *frame)
     return !(frame->x87.fsw & ~frame->x87.fcw & (FSW_IE | FSW_OE | FSW_UE));
 }
 
+/* Write the result. Where the store is stopped its faults still come first.
+ * SDM: Volume 3A, "Priority Among Concurrent Events". */
+static bool store_result(struct vcpu *cpu, const struct insn *insn, uint32_t offset,
+                         const struct hostfpu_stub *stub, const struct hostfpu_frame *frame)
+{
+    unsigned size = stub->memory_size, align = stub->memory_align;
+    lin_t linear;
+
+    if (stored(frame)) {
+        return mem_write(cpu, insn->seg, offset, frame->memory, size, align);
+    }
+    if (access_segment_allows(cpu, insn->seg, offset, size, true, &linear) && alignment_checked(cpu) &&
+        align && linear % align) {
+        return raise_error(cpu, EXC_AC, 0);
+    }
+    return mem_probe_write(cpu, insn->seg, offset, size);
+}
+
 bool exec_x87(struct vcpu *cpu, const struct insn *insn)
 {
     uint32_t offset = insn->memory ? insn_ea(cpu, insn) : 0;
@@ -102,8 +121,8 @@ bool exec_x87(struct vcpu *cpu, const struct insn *insn)
     }
     load_frame(cpu, frame);
     stub->run(frame);
-    if ((insn->opcode->flags & OPF_MEM_WRITE) && stored(frame)) {
-        TRY(mem_write(cpu, insn->seg, offset, frame->memory, stub->memory_size, stub->memory_align));
+    if (insn->opcode->flags & OPF_MEM_WRITE) {
+        TRY(store_result(cpu, insn, offset, stub, frame));
     }
     commit_frame(cpu, insn, frame);
     set_pointers(cpu, insn, offset);
