@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The virtual clock: order of timers, the three policies, floods, and the muldiv helper. */
 #include <criterion/criterion.h>
+#include <time.h>
 
 #include "base/clock.h"
 
