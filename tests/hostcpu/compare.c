@@ -16,24 +16,53 @@ static bool vector_has_code(int vector)
     return (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
 }
 
-static bool same_exception(const struct outcome *host, const struct outcome *ours)
+static bool same_exception(const struct comparison *comparison)
 {
+    const struct outcome *host = comparison->host, *ours = comparison->ours;
+
+    if (host->vector >= 0 && rule_same_exception(comparison->test, host, ours)) {
+        return true;
+    }
     return host->vector == ours->vector &&
            (!vector_has_code(host->vector) || host->error_code == ours->error_code) &&
            (host->vector != EXC_PF || host->cr2 == ours->cr2);
 }
 
-static bool same_fpu(const struct fxsave *a, const struct fxsave *b)
+static bool same_registers(const struct comparison *comparison)
 {
-    if (a->fcw != b->fcw || a->fsw != b->fsw || a->ftw != b->ftw || a->mxcsr != b->mxcsr) {
-        return false;
+    const struct cpu_state *host = &comparison->host->state, *ours = &comparison->ours->state;
+
+    if (rule_any_registers(comparison->test, comparison->host)) {
+        return host->gpr[RSP] == ours->gpr[RSP];
     }
+    return memcmp(host->gpr, ours->gpr, sizeof(host->gpr)) == 0;
+}
+
+static bool same_x87(const struct fxsave *host, const struct fxsave *ours)
+{
     for (unsigned i = 0; i < 8; i++) {
-        if (memcmp(a->st[i], b->st[i], 10) != 0 || memcmp(a->xmm[i], b->xmm[i], 16) != 0) {
+        if (memcmp(host->st[i], ours->st[i], 10) != 0) {
             return false;
         }
     }
-    return true;
+    return host->fcw == ours->fcw && host->fsw == ours->fsw && host->ftw == ours->ftw;
+}
+
+static bool same_sse(const struct fxsave *host, const struct fxsave *ours)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        if (memcmp(host->xmm[i], ours->xmm[i], 16) != 0) {
+            return false;
+        }
+    }
+    return host->mxcsr == ours->mxcsr;
+}
+
+static bool same_fpu(const struct comparison *comparison)
+{
+    const struct fxsave *host = &comparison->host->state.fpu, *ours = &comparison->ours->state.fpu;
+
+    return (same_x87(host, ours) || rule_any_x87(comparison->test, comparison->host)) && same_sse(host, ours);
 }
 
 /* A null selector is as good as another: the kernel's IRET clears its RPL. */
@@ -58,7 +87,8 @@ static bool same_memory(const struct comparison *comparison)
         return true;
     }
     for (uint32_t at = 0; at < WINDOW_SIZE; at++) {
-        if (comparison->host_memory[at] != comparison->our_memory[at] && !rule_byte(comparison->test, at)) {
+        if (comparison->host_memory[at] != comparison->our_memory[at] &&
+            !rule_any_byte(comparison->test, comparison->host, WINDOW_BASE + at)) {
             return false;
         }
     }
@@ -70,10 +100,9 @@ bool comparison_equal(const struct comparison *comparison)
     const struct outcome *host = comparison->host, *ours = comparison->ours;
     uint32_t mask = rule_eflags(comparison->test, host);
 
-    return same_exception(host, ours) && memcmp(host->state.gpr, ours->state.gpr, sizeof(host->state.gpr)) == 0 &&
-           host->state.eip == ours->state.eip && ((host->state.eflags ^ ours->state.eflags) & mask) == 0 &&
-           same_selectors(&host->state, &ours->state) &&
-           same_fpu(&host->state.fpu, &ours->state.fpu) && same_memory(comparison);
+    return same_exception(comparison) && same_registers(comparison) && host->state.eip == ours->state.eip &&
+           ((host->state.eflags ^ ours->state.eflags) & mask) == 0 &&
+           same_selectors(&host->state, &ours->state) && same_fpu(comparison) && same_memory(comparison);
 }
 
 /* ---- printing ---- */
@@ -83,7 +112,8 @@ static void print_word(const char *name, uint32_t before, uint32_t host, uint32_
     bool differ = (host ^ ours) & mask;
 
     if (differ || before != host) {
-        printf("    %-6s %08x -> host %08x, ours %08x%s\n", name, before, host, ours, differ ? "   <---" : "");
+        printf("    %-6s %08x -> host %08x, ours %08x%s\n", name, before, host, ours,
+               differ ? "   <---" : "");
     } else {
         printf("    %-6s %08x\n", name, before);
     }
@@ -130,7 +160,8 @@ static void print_memory(const struct comparison *comparison)
     unsigned shown = 0;
 
     for (uint32_t at = 0; at < WINDOW_SIZE; at++) {
-        uint8_t before = comparison->memory[at], host = comparison->host_memory[at], ours = comparison->our_memory[at];
+        uint8_t before = comparison->memory[at], host = comparison->host_memory[at],
+                ours = comparison->our_memory[at];
         if (host == ours && (host == before || window_page[at >> 12] == PAGE_CODE)) {
             continue;
         }
@@ -158,14 +189,11 @@ static void print_operand(const struct comparison *comparison)
 {
     const struct test_case *test = comparison->test;
     const struct insn *insn = &test->insn;
-    uint32_t offset = (uint32_t)insn->disp;
 
     if (!insn->memory) {
         return;
     }
-    offset += insn->base != INSN_NO_REG ? test->before.gpr[insn->base] : 0;
-    offset += insn->index != INSN_NO_REG ? test->before.gpr[insn->index] << insn->scale : 0;
-    offset = insn->addrsize == 2 ? offset & 0xffff : offset;
+    uint32_t offset = test_address(test);
     uint32_t linear = offset + layout_segment_base(test->before.selector[insn->seg]);
     printf("    operand at %s:%08x, linear %08x:", sreg_names[insn->seg], offset, linear);
     for (unsigned i = 0; i < BYTES_SHOWN && linear - WINDOW_BASE + i < WINDOW_SIZE; i++) {
@@ -199,7 +227,7 @@ void comparison_print(const struct comparison *comparison)
         print_word(sreg_names[i], before->selector[i], host->selector[i], ours->selector[i],
                    same_selector(host->selector[i], ours->selector[i]) ? 0 : ~0u);
     }
-    if (test->row->flags & (OPF_FPU | OPF_MMX | OPF_SSE) || !same_fpu(&host->fpu, &ours->fpu)) {
+    if (test->row->flags & (OPF_FPU | OPF_MMX | OPF_SSE) || !same_fpu(comparison)) {
         print_fpu(&before->fpu, &host->fpu, &ours->fpu);
     }
     print_memory(comparison);

@@ -80,17 +80,19 @@ static void build_paging(struct emulated *emulated)
     poke64(emulated, PD_HIGH, PT_SYSTEM | table);
     for (unsigned page = 0; page < WINDOW_PAGES; page++) {
         if (window_page[page] != PAGE_HOLE) {
-            poke64(emulated, PT_WINDOW + page * 8, (WINDOW_GPA + page * PAGE_SIZE) | rights[window_page[page]]);
+            poke64(emulated, PT_WINDOW + page * 8,
+                   (WINDOW_GPA + page * PAGE_SIZE) | rights[window_page[page]]);
         }
     }
     for (unsigned page = 0; page < SYSTEM_PAGES; page++) {
-        poke64(emulated, PT_SYSTEM + page * 8, (SYSTEM_GPA + page * PAGE_SIZE) | PTE_P | PTE_RW | PTE_A | PTE_D);
+        poke64(emulated, PT_SYSTEM + page * 8,
+               (SYSTEM_GPA + page * PAGE_SIZE) | PTE_P | PTE_RW | PTE_A | PTE_D);
     }
 }
 
 /* A system descriptor of the GDT: DPL 0, byte granularity. */
-static void build_system_descriptor(struct emulated *emulated, unsigned selector, uint32_t base, uint32_t limit,
-                                    uint32_t access)
+static void build_system_descriptor(struct emulated *emulated, unsigned selector, uint32_t base,
+                                    uint32_t limit, uint32_t access)
 {
     poke64(emulated, SYSTEM_GPA + SYS_GDT + selector,
            limit | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 | (uint64_t)(base >> 24) << 56);

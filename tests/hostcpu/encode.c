@@ -42,7 +42,8 @@ static struct shape row_shape(const struct opcode *row)
 
     while (operand_next(&text, &operand)) {
         shape.memory_only |= operand.letter == 'M';
-        shape.register_only |= operand.letter == 'N' || operand.letter == 'U' || strncmp(operand.text, "Rd", 2) == 0;
+        shape.register_only |=
+            operand.letter == 'N' || operand.letter == 'U' || strncmp(operand.text, "Rd", 2) == 0;
         shape.string |= operand.letter == 'X' || operand.letter == 'Y';
     }
     if (strstr(row->operands, "/Mw")) {
@@ -57,8 +58,8 @@ static uint8_t segment_prefix(struct generator *gen)
 {
     static const uint8_t prefix[] = {0x26, 0x2e, 0x36, 0x3e};
 
-    return rng_once_in(&gen->rng, 20) ? (uint8_t)(0x64 + rng_below(&gen->rng, 2))
-                                      : prefix[rng_below(&gen->rng, ARRAY_LEN(prefix))];
+    return rng_once_in(&gen->rng, 4) ? (uint8_t)(0x64 + rng_below(&gen->rng, 2))
+                                     : prefix[rng_below(&gen->rng, ARRAY_LEN(prefix))];
 }
 
 static unsigned choose_prefixes(struct generator *gen, const struct opcode *row, bool memory, bool plain,
@@ -173,8 +174,8 @@ static unsigned immediate_size(const struct operand *operand, unsigned opsize)
     }
 }
 
-static void put_immediates(struct generator *gen, struct writer *writer, const struct opcode *row, unsigned opsize,
-                           unsigned address_size)
+static void put_immediates(struct generator *gen, struct writer *writer, const struct opcode *row,
+                           unsigned opsize, unsigned address_size)
 {
     const char *text = row->operands;
     struct operand operand;
@@ -211,7 +212,8 @@ static void put_opcode(struct generator *gen, struct writer *writer, const struc
     put(writer, byte, 1);
 }
 
-bool encode_row(struct generator *gen, const struct opcode *row, bool code32, bool plain, struct encoding *encoding)
+bool encode_row(struct generator *gen, const struct opcode *row, bool code32, bool plain,
+                struct encoding *encoding)
 {
     struct shape shape = row_shape(row);
     struct writer writer = {.encoding = encoding};

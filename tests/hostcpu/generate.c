@@ -34,6 +34,10 @@ static bool choose_mode(struct generator *gen, struct cpu_state *state)
     if (mode >= 2) {
         choose_based_data(gen, state);
     }
+    if (gen->have_ldt && rng_once_in(&gen->rng, 2)) {
+        state->selector[SEG_FS] = SEL_LDT_DATA;
+        state->selector[SEG_GS] = rng_once_in(&gen->rng, 2) ? SEL_LDT_SHORT : SEL_LDT_RO;
+    }
     return mode < 2;
 }
 
@@ -81,12 +85,14 @@ static bool try_case(struct generator *gen, const struct opcode *row, struct tes
         return false;
     }
     choose_registers(gen, state);
-    enum decode_status status = insn_decode(encoding.bytes, sizeof(encoding.bytes), code32, gen->features, &test->insn);
+    enum decode_status status =
+        insn_decode(encoding.bytes, sizeof(encoding.bytes), code32, gen->features, &test->insn);
     if (status == DECODE_OK && test->insn.opcode != row) {
         return false; /* an earlier row has this encoding */
     }
     test->code = choose_address(gen, encoding.length);
-    state->eip = test->code + layout_segment_base(SEL_LDT_DATA) - layout_segment_base(state->selector[SEG_CS]);
+    state->eip =
+        test->code + layout_segment_base(SEL_LDT_DATA) - layout_segment_base(state->selector[SEG_CS]);
     test->row = row;
     if (status == DECODE_OK && !operands_place(gen, test, &encoding)) {
         return false;

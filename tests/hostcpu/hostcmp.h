@@ -18,7 +18,7 @@
 /* ---- the world both sides share: layout.c ---- */
 
 #define WINDOW_BASE 0x20000000u
-#define HOLE_SIZE 0x01000000u /* reserved on either side of the window */
+#define HOLE_SIZE   0x01000000u /* reserved on either side of the window */
 enum {
     WINDOW_SIZE = 0x10000,
     WINDOW_PAGES = WINDOW_SIZE / 4096,
@@ -83,6 +83,9 @@ struct test_case {
     unsigned index; /* among the row's */
 };
 
+/* Offset of its memory operand in the segment. */
+uint32_t test_address(const struct test_case *test);
+
 /* What one side made of it. */
 struct outcome {
     int vector; /* enum vector, -1: the instruction ended */
@@ -129,7 +132,8 @@ struct encoding {
 
 /* Random bytes of the row. `code32`: CS.D; `plain`: only 32-bit addresses and no segment overrides. False: no
  * encoding of the row fits. */
-bool encode_row(struct generator *gen, const struct opcode *row, bool code32, bool plain, struct encoding *encoding);
+bool encode_row(struct generator *gen, const struct opcode *row, bool code32, bool plain,
+                struct encoding *encoding);
 
 /* operands.c: put the case's operands where its instruction finds them. False: try other bytes. */
 bool operands_place(struct generator *gen, struct test_case *test, struct encoding *encoding);
@@ -145,8 +149,13 @@ const char *rule_row(const struct opcode *row);
 const char *rule_case(const struct test_case *test);
 /* Bits of EFLAGS that are compared after the case. */
 uint32_t rule_eflags(const struct test_case *test, const struct outcome *host);
-/* Is the byte at `offset` of the window left out of the comparison? */
-bool rule_byte(const struct test_case *test, uint32_t offset);
+/* Are these two exceptions as good as each other? */
+bool rule_same_exception(const struct test_case *test, const struct outcome *host,
+                         const struct outcome *ours);
+/* May general registers (but ESP), the x87 state, the byte at a linear address of the window differ? */
+bool rule_any_registers(const struct test_case *test, const struct outcome *host);
+bool rule_any_x87(const struct test_case *test, const struct outcome *host);
+bool rule_any_byte(const struct test_case *test, const struct outcome *host, uint32_t linear);
 /* Print the rules. */
 void rules_print(void);
 

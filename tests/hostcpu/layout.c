@@ -41,8 +41,8 @@ static const struct gdt_entry gdt[] = {
 static void pack(uint8_t bytes[8], uint32_t base, uint32_t limit, uint8_t access, uint8_t flags)
 {
     store_le32(bytes, (limit & 0xffff) | base << 16);
-    store_le32(bytes + 4, (base >> 16 & 0xff) | (uint32_t)access << 8 | (limit & 0xf0000) | (uint32_t)flags << 20 |
-                              (base & 0xff000000));
+    store_le32(bytes + 4, (base >> 16 & 0xff) | (uint32_t)access << 8 | (limit & 0xf0000) |
+                              (uint32_t)flags << 20 | (base & 0xff000000));
 }
 
 bool layout_descriptor(uint16_t selector, uint8_t bytes[8])

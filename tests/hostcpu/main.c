@@ -26,6 +26,7 @@ struct options {
 
 struct totals {
     uint64_t passed, failed, left_out, wild;
+    uint64_t ended, fault[32]; /* what the host made of the cases */
     unsigned rows_run, rows_left_out, rows_absent, rows_stuck;
 };
 
@@ -103,6 +104,29 @@ static bool lengths_agree(const struct test_case *test)
     return test->insn.length == test->length || test->insn.opcode != test->row;
 }
 
+static void count_outcome(struct totals *totals, const struct outcome *host)
+{
+    if (host->vector < 0) {
+        totals->ended++;
+    } else if (host->vector < (int)ARRAY_LEN(totals->fault)) {
+        totals->fault[host->vector]++;
+    }
+}
+
+static void print_outcomes(const struct totals *totals)
+{
+    static const char *const names[] = {"DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "9",
+                                        "TS", "NP", "SS",  "GP", "PF", "15", "MF", "AC", "MC", "XM"};
+
+    printf("outcomes: %llu ended", (unsigned long long)totals->ended);
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        if (totals->fault[i]) {
+            printf(", %llu #%s", (unsigned long long)totals->fault[i], names[i]);
+        }
+    }
+    printf("\n");
+}
+
 /* True when equal or left out. */
 static bool run_case(struct bench *bench, const struct test_case *test, bool show)
 {
@@ -120,6 +144,7 @@ static bool run_case(struct bench *bench, const struct test_case *test, bool sho
         return true;
     }
     native_run(bench->native, test, &host);
+    count_outcome(&bench->totals, &host);
     struct comparison comparison = {
         .test = test,
         .host = &host,
@@ -193,8 +218,8 @@ static void run_row(struct bench *bench, const struct opcode *row)
     }
     totals->rows_run++;
     if (failures) {
-        printf("%s %s (byte %02x): %u of %u cases differ\n", row->mnemonic, row->operands, row->byte, failures,
-               bench->options->count);
+        printf("%s %s (byte %02x): %u of %u cases differ\n", row->mnemonic, row->operands, row->byte,
+               failures, bench->options->count);
     }
 }
 
@@ -216,11 +241,14 @@ static int run_all(struct bench *bench)
             run_row(bench, &opcode_table[i]);
         }
     }
-    printf("rows: %u ran, %u left out by rule, %u lack a feature, %u not reachable; cases left out: %llu by rule, "
+    printf("rows: %u ran, %u left out by rule, %u lack a feature, %u not reachable; cases left out: %llu by "
+           "rule, "
            "%llu with wild addresses\n",
            totals->rows_run, totals->rows_left_out, totals->rows_absent, totals->rows_stuck,
            (unsigned long long)totals->left_out, (unsigned long long)totals->wild);
-    printf("%llu passed, %llu failed\n", (unsigned long long)totals->passed, (unsigned long long)totals->failed);
+    print_outcomes(totals);
+    printf("%llu passed, %llu failed\n", (unsigned long long)totals->passed,
+           (unsigned long long)totals->failed);
     return totals->failed || !totals->passed ? 1 : 0;
 }
 

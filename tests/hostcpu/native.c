@@ -37,16 +37,16 @@ enum { SIGNAL_STACK = 0x20000, FXSAVE_SIZE = 512, XSTATE_X87_SSE = 3 };
 enum phase { PHASE_IDLE, PHASE_ENTER, PHASE_INSIDE };
 
 struct native {
-    uint64_t fs_base;     /* offsets 0, 8, 10 are known to the assembly below */
+    uint64_t fs_base; /* offsets 0, 8, 10 are known to the assembly below */
     uint16_t fs, gs;
     volatile enum phase phase;
     const struct test_case *test;
     struct outcome *outcome;
-    gregset_t home;       /* native_run()'s registers */
+    gregset_t home; /* native_run()'s registers */
     uint8_t home_fpu[FXSAVE_SIZE];
     bool have_ldt;
-    int fd;               /* the window's memory */
-    uint8_t *memory;      /* the same, writable everywhere */
+    int fd;          /* the window's memory */
+    uint8_t *memory; /* the same, writable everywhere */
     struct sigaction old[NSIG];
     stack_t old_stack;
 };
@@ -109,7 +109,7 @@ static void load_fpu(ucontext_t *context, const void *image)
     area[FXSAVE_SIZE] |= XSTATE_X87_SSE;
 }
 
-static void enter(struct native *native, ucontext_t *context)
+__attribute__((no_stack_protector)) static void enter(struct native *native, ucontext_t *context)
 {
     const struct cpu_state *state = &native->test->before;
     greg_t *gregs = context->uc_mcontext.gregs;
@@ -124,9 +124,11 @@ static void enter(struct native *native, ucontext_t *context)
     set_cs_ss(gregs, state->selector[SEG_CS], state->selector[SEG_SS]);
     load_fpu(context, &state->fpu);
     native->phase = PHASE_INSIDE;
-    __asm__ volatile("mov %0, %%ds\n\tmov %1, %%es"
+    /* From here to the return nothing may use thread-local data. */
+    __asm__ volatile("mov %0, %%ds\n\tmov %1, %%es\n\tmov %2, %%fs\n\tmov %3, %%gs"
                      :
-                     : "r"((uint32_t)state->selector[SEG_DS]), "r"((uint32_t)state->selector[SEG_ES]));
+                     : "r"((uint32_t)state->selector[SEG_DS]), "r"((uint32_t)state->selector[SEG_ES]),
+                       "r"((uint32_t)state->selector[SEG_FS]), "r"((uint32_t)state->selector[SEG_GS]));
 }
 
 /* Did the instruction end, as far as the signal tells? */
@@ -226,8 +228,8 @@ static bool map_page(const struct native *native, unsigned page)
     if (window_page[page] == PAGE_HOLE) {
         return true;
     }
-    void *at = mmap((void *)address, PAGE_SIZE, protection[window_page[page]], MAP_SHARED | MAP_FIXED | MAP_POPULATE,
-                    native->fd, (off_t)page * PAGE_SIZE);
+    void *at = mmap((void *)address, PAGE_SIZE, protection[window_page[page]],
+                    MAP_SHARED | MAP_FIXED | MAP_POPULATE, native->fd, (off_t)page * PAGE_SIZE);
     if (at == MAP_FAILED) {
         return false;
     }
@@ -243,7 +245,8 @@ static bool map_window(struct native *native)
     if (native->fd < 0 || ftruncate(native->fd, WINDOW_SIZE) < 0) {
         return false;
     }
-    native->memory = mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, native->fd, 0);
+    native->memory =
+        mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, native->fd, 0);
     if (native->memory == MAP_FAILED) {
         return false;
     }
@@ -286,7 +289,8 @@ static bool install_handlers(struct native *native)
     stack_t stack = {.ss_sp = native, .ss_size = SIGNAL_STACK};
     struct sigaction action = {.sa_sigaction = native_signal_entry, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-    if (syscall(SYS_arch_prctl, ARCH_GET_FS, &native->fs_base) != 0 || sigaltstack(&stack, &native->old_stack) != 0) {
+    if (syscall(SYS_arch_prctl, ARCH_GET_FS, &native->fs_base) != 0 ||
+        sigaltstack(&stack, &native->old_stack) != 0) {
         return false;
     }
     sigfillset(&action.sa_mask);
@@ -324,7 +328,8 @@ struct native *native_create(void)
         goto cannot;
     }
     what = "no memory for the signal stack";
-    struct native *native = mmap(NULL, SIGNAL_STACK * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct native *native =
+        mmap(NULL, SIGNAL_STACK * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (native == MAP_FAILED) {
         goto cannot;
     }

@@ -108,6 +108,18 @@ static uint32_t choose_target(struct generator *gen, unsigned size, bool aligned
     return target;
 }
 
+/* Kept off the edges: ARPL may or may not write an unchanged selector, and which bytes of a masked store can fault is
+ * up to the processor. */
+static uint32_t choose_writable(struct generator *gen)
+{
+    return 0x4000 + rng_below(&gen->rng, 0x4000 - 512);
+}
+
+static bool stays_writable(const struct opcode *row)
+{
+    return is(row, "arpl");
+}
+
 /* A locked operand that crosses a cache line may be a trap of the host's kernel. */
 static uint32_t keep_in_line(uint32_t target, unsigned size)
 {
@@ -129,7 +141,7 @@ static void set_low(uint32_t *reg, uint32_t value, unsigned size)
     *reg = size == 2 ? (*reg & 0xffff0000) | (value & 0xffff) : value;
 }
 
-static uint32_t effective_address(const struct test_case *test)
+uint32_t test_address(const struct test_case *test)
 {
     const struct insn *insn = &test->insn;
     uint32_t offset = (uint32_t)insn->disp;
@@ -140,14 +152,14 @@ static uint32_t effective_address(const struct test_case *test)
     if (insn->index != INSN_NO_REG) {
         offset += test->before.gpr[insn->index] << insn->scale;
     }
-    return offset;
+    return insn->addrsize == 2 ? (uint16_t)offset : offset;
 }
 
 /* Make the effective address `wanted`. False when registers and displacement are too tied together. */
 static bool solve_address(struct test_case *test, struct encoding *encoding, uint32_t wanted)
 {
     struct insn *insn = &test->insn;
-    uint32_t missing = wanted - effective_address(test);
+    uint32_t missing = wanted - test_address(test);
     uint32_t mask = insn->addrsize == 2 ? 0xffff : 0xffffffff;
 
     if (insn->base != INSN_NO_REG && insn->base != insn->index) {
@@ -157,7 +169,7 @@ static bool solve_address(struct test_case *test, struct encoding *encoding, uin
         insn->disp = (int32_t)((uint32_t)insn->disp + missing);
         memcpy(encoding->bytes + encoding->disp_at, &insn->disp, encoding->disp_size);
     }
-    return ((effective_address(test) ^ wanted) & mask) == 0;
+    return ((test_address(test) ^ wanted) & mask) == 0;
 }
 
 /* ---- what lies there ---- */
@@ -208,7 +220,8 @@ static void store_environment(struct generator *gen, uint32_t target, unsigned o
     struct fxsave fpu;
 
     value_fpu(&gen->rng, &fpu);
-    uint32_t words[7] = {fpu.fcw, fpu.fsw, rng_once_in(&gen->rng, 2) ? 0 : (uint32_t)rng_next(&gen->rng) & 0xffff};
+    uint32_t words[7] = {fpu.fcw, fpu.fsw,
+                         rng_once_in(&gen->rng, 2) ? 0 : (uint32_t)rng_next(&gen->rng) & 0xffff};
     for (unsigned i = 0; i < 7; i++) {
         store(gen, target + i * opsize, &words[i], opsize);
     }
@@ -280,10 +293,11 @@ static bool place_memory(struct generator *gen, struct test_case *test, struct e
     const struct opcode *row = test->row;
     const struct insn *insn = &test->insn;
     unsigned size = memory_size(row, insn->opsize);
-    bool aligned = (row->flags & OPF_SSE) && size == 16 && !(row->flags & OPF_UNALIGNED) && !rng_once_in(&gen->rng, 8);
+    bool aligned =
+        (row->flags & OPF_SSE) && size == 16 && !(row->flags & OPF_UNALIGNED) && !rng_once_in(&gen->rng, 8);
 
     aligned |= size == 512 && !rng_once_in(&gen->rng, 8);
-    uint32_t target = choose_target(gen, size, aligned);
+    uint32_t target = stays_writable(row) ? choose_writable(gen) : choose_target(gen, size, aligned);
     if (insn->lock || is(row, "xchg")) {
         target = keep_in_line(target, size);
     }
@@ -376,7 +390,8 @@ static void place_string(struct generator *gen, struct test_case *test)
 {
     const struct insn *insn = &test->insn;
     struct cpu_state *state = &test->before;
-    uint32_t source = choose_target(gen, insn->opsize, false), destination = choose_target(gen, insn->opsize, false);
+    uint32_t source = choose_target(gen, insn->opsize, false),
+             destination = choose_target(gen, insn->opsize, false);
 
     if (rng_once_in(&gen->rng, 4)) { /* overlapping, or equal for a while */
         destination = source + rng_below(&gen->rng, 16) - 8;
@@ -430,10 +445,11 @@ static void place_registers(struct generator *gen, struct test_case *test)
         }
     }
     if (is(row, "xlatb")) {
-        set_low(&state->gpr[RBX], offset_in(state, insn->seg, target) - (state->gpr[RAX] & 0xff), insn->addrsize);
+        set_low(&state->gpr[RBX], offset_in(state, insn->seg, target) - (state->gpr[RAX] & 0xff),
+                insn->addrsize);
     }
     if (begins(row, "maskmov")) {
-        target = choose_target(gen, 16, false);
+        target = choose_writable(gen);
         set_low(&state->gpr[RDI], offset_in(state, insn->seg, target), insn->addrsize);
     }
     if (strstr(row->operands, "Ew") && !insn->memory && !begins(row, "mov")) {

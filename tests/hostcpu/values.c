@@ -30,7 +30,7 @@ bool rng_once_in(struct rng *rng, uint32_t n)
 uint32_t value_integer(struct rng *rng)
 {
     static const uint32_t corner[] = {
-        0,      1,      2,      0xff,       0x7f,       0x80,       0x81,       0x8000,     0x7fff,
+        0,      1,      2,       0xff,       0x7f,       0x80,       0x81,       0x8000,     0x7fff,
         0xffff, 0xfffe, 0x10000, 0x80000000, 0x7fffffff, 0xffffffff, 0xfffffffe, 0xffff8000, 0xffffff80,
     };
     uint32_t random = (uint32_t)rng_next(rng);
@@ -52,9 +52,10 @@ uint32_t value_integer(struct rng *rng)
 
 uint16_t value_selector(struct rng *rng, bool have_ldt, bool for_code)
 {
-    static const uint16_t plain[] = {0, 3, SEL_USER32_CS, SEL_USER_DS, SEL_USER_DS, SEL_KERNEL_DS, 0x22, 0x29};
-    static const uint16_t ldt[] = {SEL_LDT_DATA, SEL_LDT_CODE16, SEL_LDT_STACK16, SEL_LDT_DOWN, SEL_LDT_RO,
-                                   SEL_LDT_SHORT, SEL_LDT_ABSENT, SEL_LDT_XO, 0x06, 0x47};
+    static const uint16_t plain[] = {0,    3,   SEL_USER32_CS, SEL_USER_DS, SEL_USER_DS, SEL_KERNEL_DS,
+                                     0x22, 0x29};
+    static const uint16_t ldt[] = {SEL_LDT_DATA,  SEL_LDT_CODE16, SEL_LDT_STACK16, SEL_LDT_DOWN, SEL_LDT_RO,
+                                   SEL_LDT_SHORT, SEL_LDT_ABSENT, SEL_LDT_XO,      0x06,         0x47};
     static const uint16_t code[] = {SEL_USER32_CS, SEL_USER32_CS, SEL_USER_DS, SEL_KERNEL_DS, 0, 0x20, 0x22};
     static const uint16_t code_ldt[] = {SEL_LDT_CODE16, SEL_LDT_XO, SEL_LDT_DATA, SEL_LDT_ABSENT};
 
