@@ -27,6 +27,7 @@ enum rule {
     RULE_PARTIAL_POPA,
     RULE_ABANDONED_PUSH,
     RULE_LARGE_OPERAND,
+    RULE_EXTENDED_OPERAND,
     RULE_MXCSR_MASK,
     RULE_MMX_TRANSITION,
     RULE_COUNT
@@ -70,6 +71,10 @@ static const struct rule_text rules[RULE_COUNT] = {
         {"large-operand", " fldenv fnstenv frstor fnsave fxsave fxrstor ",
          "accessed in parts of any order: which fault and address comes first is not compared; not across a "
          "segment's end"},
+    [RULE_EXTENDED_OPERAND] =
+        {"extended-operand", " fld fstp fbld fbstp ",
+         "80 bits are accessed in two parts that may wrap by themselves; not across a segment's "
+         "end"},
     [RULE_MXCSR_MASK] = {"mxcsr-mask", " fxsave ", "MXCSR_MASK says what the processor has; not compared"},
     [RULE_MMX_TRANSITION] =
         {"mmx-transition", " cvtpi2ps cvttps2pi cvttpd2pi cvtps2pi cvtpd2pi ",
@@ -167,6 +172,9 @@ static const char *rule_operand(const struct test_case *test)
     }
     if (applies(RULE_ARPL_WRITE, row) && !writable(test, insn->seg, test_address(test), 2)) {
         return rules[RULE_ARPL_WRITE].name;
+    }
+    if (strcmp(row->operands, "Mt") == 0 && !inside_segment(test, insn->seg, test_address(test), 10)) {
+        return rules[RULE_EXTENDED_OPERAND].name;
     }
     if (applies(RULE_LARGE_OPERAND, row) && !inside_segment(test, insn->seg, test_address(test), 512)) {
         return rules[RULE_LARGE_OPERAND].name;
