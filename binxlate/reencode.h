@@ -20,12 +20,11 @@
 #include "binxlate/emit.h"
 #include "cpu/insn.h"
 
-enum {
-    REENCODE_ESP = HOST_R12,     /* holds guest ESP */
-    REENCODE_SCRATCH = HOST_R10, /* changed by reencode() and, for bit strings, by reencode_lea() */
-    REENCODE_SHIFT = HOST_R13,   /* holds 44, as docs/binxlate.md says */
-    REENCODE_MAX = 40,           /* bytes that one call emits at most */
-};
+#define REENCODE_ESP     HOST_R12 /* holds guest ESP */
+#define REENCODE_SCRATCH HOST_R10 /* changed by reencode() and, for bit strings, by reencode_lea() */
+#define REENCODE_SHIFT   HOST_R13 /* holds 44, as docs/binxlate.md says */
+
+enum { REENCODE_MAX = 40 }; /* bytes that one call of reencode() or reencode_lea() emits at most */
 
 /* May reencode() copy it? A property of the row and the ModRM byte. */
 bool reencode_supported(const struct insn *insn);
