@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Whole programs, all of them busybox applets: a loop in the shell, and sort and gzip over a file of pseudo-random lines.
+ * Start, run, output through a pipe and exit are timed together. The checksum is that of the output.
+ */
+#include "hbench.h"
+
+#define TEXT_FILE "/tmp/hbench.text"
+
+enum { O_WRONLY_CREAT_TRUNC = 01 | 0100 | 01000, LINE = 32, READ_SIZE = 65536 };
+
+/* A line: a number of eight hexadecimal digits, a word of the list and a number again. */
+static char *make_line(char *at, uint32_t *state)
+{
+    static const char *const words[8] = {"window", "page",  "frame",  "selector",
+                                         "guest",  "block", "shadow", "register"};
+    const uint32_t first = next_random(state), second = next_random(state);
+
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        *at++ = "0123456789abcdef"[first >> shift & 15];
+    }
+    *at++ = ' ';
+    for (const char *word = words[second >> 29]; *word; word++) {
+        *at++ = *word;
+    }
+    *at++ = ' ';
+    for (uint32_t rest = second >> 16 & 0xfff; rest; rest /= 10) {
+        *at++ = (char)('0' + rest % 10);
+    }
+    *at++ = '\n';
+    return at;
+}
+
+void text_prepare(struct bench *b)
+{
+    const int32_t fd = system_call(SYS_open, (uint32_t)TEXT_FILE, O_WRONLY_CREAT_TRUNC, 0600, 0);
+    char *at = (char *)b->arena;
+    uint32_t state = 2024;
+
+    if (fd < 0) {
+        fail(TEXT_FILE, fd);
+    }
+    for (uint32_t i = 0; i < TEXT_LINES; i++) {
+        at = make_line(at, &state);
+    }
+    write_all(fd, b->arena, (size_t)(at - (char *)b->arena));
+    system_call(SYS_close, (uint32_t)fd, 0, 0, 0);
+}
+
+void text_finish(struct bench *b)
+{
+    (void)b;
+    system_call(SYS_unlink, (uint32_t)TEXT_FILE, 0, 0, 0);
+}
+
+static _Noreturn void become(const struct bench *b, const char *const *arguments, const int32_t ends[2])
+{
+    system_call(SYS_dup2, (uint32_t)ends[1], 1, 0, 0);
+    system_call(SYS_close, (uint32_t)ends[0], 0, 0, 0);
+    system_call(SYS_close, (uint32_t)ends[1], 0, 0, 0);
+    system_call(SYS_execve, (uint32_t)b->busybox, (uint32_t)arguments, (uint32_t)b->environment, 0);
+    fail(b->busybox, 0);
+}
+
+/* Runs busybox with these arguments and returns the hash of what it writes and of its exit status. */
+static uint32_t run_busybox(struct bench *b, const char *const *arguments)
+{
+    uint8_t *buffer = b->arena;
+    uint32_t hash = (uint32_t)HASH_START, status = ~0u;
+    int32_t ends[2], process, size;
+
+    if (system_call(SYS_pipe, (uint32_t)ends, 0, 0, 0) < 0) {
+        fail("pipe", 0);
+    }
+    process = system_call(SYS_fork, 0, 0, 0, 0);
+    if (process < 0) {
+        fail("fork", process);
+    }
+    if (process == 0) {
+        become(b, arguments, ends);
+    }
+    system_call(SYS_close, (uint32_t)ends[1], 0, 0, 0);
+    while ((size = system_call(SYS_read, (uint32_t)ends[0], (uint32_t)buffer, READ_SIZE, 0)) > 0) {
+        hash = hash_bytes(hash, buffer, (size_t)size);
+    }
+    system_call(SYS_close, (uint32_t)ends[0], 0, 0, 0);
+    system_call(SYS_waitpid, (uint32_t)process, (uint32_t)&status, 0, 0);
+    if (status != 0) {
+        fail("busybox failed", 0);
+    }
+    return hash;
+}
+
+uint32_t shell_loop_pass(struct bench *b)
+{
+    const char *const arguments[] = {
+        "busybox", "sh", "-c",
+        "i=0; s=0; while [ $i -lt 4000 ]; do s=$(((s * 31 + i) & 65535)); i=$((i + 1)); done; echo $s", NULL};
+
+    return run_busybox(b, arguments);
+}
+
+uint32_t sort_file_pass(struct bench *b)
+{
+    const char *const arguments[] = {"busybox", "sort", TEXT_FILE, NULL};
+
+    return run_busybox(b, arguments);
+}
+
+uint32_t gzip_pass(struct bench *b)
+{
+    const char *const arguments[] = {"busybox", "gzip", "-c", TEXT_FILE, NULL};
+
+    return run_busybox(b, arguments);
+}
