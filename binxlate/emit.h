@@ -2,15 +2,15 @@
 /*
  * The host encoder: one function an x86-64 instruction form, writing into a code buffer.
  *
- * All raw bytes of the translator are made here. Registers are numbers 0-15 (enum host_reg) whatever the operand
- * size; byte forms name the low byte (4-7 are SPL, BPL, SIL, DIL). A suffix 8, 16, 32 or 64 is the operand size;
- * 32-bit results clear the upper half of the register, 8- and 16-bit ones leave the rest of it alone.
+ * All raw bytes of the translator are made here. Registers are numbers 0-15 (enum host_reg) whatever the
+ * operand size; byte forms name the low byte (4-7 are SPL, BPL, SIL, DIL). A suffix 8, 16, 32 or 64 is the operand
+ * size; 32-bit results clear the upper half of the register, 8- and 16-bit ones leave the rest of it alone.
  *
- * The buffer is seen twice: it is written through one mapping and runs in another. Pointers into the write view are
- * uint8_t *, addresses where code runs are const void *; `view` is the distance between the two.
+ * The buffer is seen twice: it is written through one mapping and runs in another. Pointers into the write view
+ * are uint8_t *, addresses where code runs are const void *; `view` is the distance between the two.
  *
- * Running out of room is detected, never written past: `overflow` is set and everything later is dropped. Whoever
- * emits a block looks at it once, at the end.
+ * Running out of room is detected, never written past: `overflow` is set and everything later is dropped.
+ * Whoever emits a block looks at it once, at the end.
  *
  * SDM: Volume 2A, "Instruction Format".
  */
@@ -39,7 +39,8 @@ enum host_reg {
     HOST_NO_REG = 0xff,
 };
 
-/* The condition codes tttn. SDM: Volume 2D, "Condition Test Fields". An odd one negates the even one below. */
+/* The condition codes tttn. SDM: Volume 2D, "Condition Test Fields". An odd one negates the
+ * even one before it. */
 enum host_condition {
     HOST_O,
     HOST_NO,
@@ -210,8 +211,8 @@ void emit_stmxcsr(struct emit *e, struct host_mem mem);
 
 /* ---- control transfer to an address: always the rel32 form ---- */
 
-/* They return the displacement field, for emit_patch_rel32(); NULL on overflow. `target` NULL: to be patched (until
- * then it is the next instruction). */
+/* They return the displacement field, for emit_patch_rel32(); NULL on overflow. `target` NULL: to be patched
+ * (until then it is the next instruction). */
 uint8_t *emit_jmp(struct emit *e, const void *target);
 uint8_t *emit_jcc(struct emit *e, enum host_condition condition, const void *target);
 uint8_t *emit_call(struct emit *e, const void *target);

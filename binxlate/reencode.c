@@ -2,9 +2,9 @@
 /*
  * Copying guest instructions; binxlate/reencode.h tells what comes out. Here is how the bytes are found.
  *
- * The operand letters of the opcode table say what ModRM.reg, ModRM.r/m and the opcode's own register field name: a
- * general register is renamed (ESP to r12), MMX, XMM and x87 registers keep their number. Which rows may be copied at
- * all is the table `copied` below.
+ * The operand letters of the opcode table say what ModRM.reg, ModRM.r/m and the opcode's own register field name:
+ * a general register is renamed (ESP to r12), MMX, XMM and x87 registers keep their number. Which rows may be
+ * copied at all is the table `copied` below.
  *
  * SDM: Volume 2A, "Instruction Format"; Volume 2B, "Instructions in 64-bit mode" remarks of each instruction.
  */
@@ -132,7 +132,7 @@ unsigned reencode_memory_access(const struct insn *insn)
     return (flags & OPF_MEM_READ ? REENCODE_READ : 0u) | (flags & OPF_MEM_WRITE ? REENCODE_WRITE : 0u);
 }
 
-/* Bytes of a size, as cpu/opcodes.def and cpu/opcodes_fpu.def spell them. `text` ends with the operand string or ','. */
+/* Bytes of a size, as cpu/opcodes.def and cpu/opcodes_fpu.def spell them; something else follows in `text`. */
 static unsigned size_bytes(const char *text, unsigned opsize)
 {
     switch (text[0]) {
@@ -225,8 +225,8 @@ static void emit_address32(struct emit *e, const struct host_mem *mem, enum host
 }
 
 /*
- * r10 = byte distance from the operand that ModRM names to the one that holds the bit, divided by the operand's
- * size: the bit offset shifted right arithmetically by 5, for words by 4. `free` is a register to hold the count.
+ * r10 = distance from the operand that ModRM names to the one that holds the bit, in operands: the bit offset
+ * shifted right arithmetically by 5, for words by 4. `free` is a register to hold the count.
  */
 static void emit_bit_distance(struct emit *e, const struct insn *insn, enum host_reg free)
 {
@@ -274,8 +274,8 @@ static void copy_lea(struct emit *e, const struct insn *insn)
 }
 
 /*
- * r10 = the bit offset's low five bits (four for words): the address is already that of the word or doubleword. As a
- * 64-bit number the offset has zeros above bit 31, so that rotating moves the wanted bits alone to the top:
+ * r10 = the bit offset's low five bits (four for words): the address is already that of the word or doubleword.
+ * As a 64-bit number the offset has zeros above bit 31, so that rotating moves the wanted bits alone to the top:
  *
  *   rorx r10,offset,5     63-59 wanted, 26-0 the rest
  *   shrx r10,r10,44       19-15 wanted
@@ -409,7 +409,7 @@ static void emit_put_high(struct emit *e, uint8_t high)
     emit_rorx32(e, full, full, 24);
 }
 
-/* Does the instruction write ModRM.reg? As the destination (but CMP's), or the second result of XCHG and XADD. */
+/* Is ModRM.reg written? As the destination (but CMP's), or the second result of XCHG and XADD. */
 static bool writes_reg(const struct insn *insn, const struct copy *copy)
 {
     if (is_row(insn, MAP_1BYTE, 0x86, 0x86) || is_row(insn, MAP_0F, 0xc0, 0xc0)) {
