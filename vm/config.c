@@ -303,7 +303,7 @@ static int parse_fw_cfg(struct vm_config *config, const char *value, struct erro
     if (length == 0 || length > 55 || memchr(name, '=', length)) {
         return error_set(error, -EINVAL, "-fw_cfg: '%s' needs name=NAME of 1 to 55 characters first", value);
     }
-    item->name = strndup(name, length);
+    snprintf(item->name, sizeof(item->name), "%.*s", (int)length, name);
     if (!strncmp(rest, "file=", 5)) {
         item->file = rest + 5;
     } else if (!strncmp(rest, "string=", 7)) {

@@ -19,7 +19,7 @@ enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
 enum config_rtc { RTC_DEFAULT, RTC_UTC, RTC_LOCALTIME, RTC_DATE }; /* default: utc; under -icount a fixed date */
 
 struct config_fw_cfg {
-    const char *name;
+    char name[56];
     const char *file;   /* or NULL */
     const char *string; /* or NULL */
 };
