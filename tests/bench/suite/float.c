@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Floating point: the Mandelbrot set on the x87 stack, a matrix product in SSE2 registers, and the x87's sine and cosine.
+ * Floating point: the Mandelbrot set on the x87 stack, a matrix product in SSE2 registers, and the x87's sine
+ * and cosine.
  *
- * Checksums hold for every correct processor and compiler: the x87 kernel works in `long double` throughout, so that no
- * spilled register loses bits, and FSIN and FCOS, whose last bits are the maker's choice (SDM volume 1, "Approximation of
- * Transcendental Functions"), are summed and cut to 2^-20.
+ * Checksums hold for every correct processor and compiler: the x87 kernel works in `long double` throughout,
+ * so that no spilled register loses bits, and FSIN and FCOS, whose last bits are the maker's choice (SDM
+ * volume 1, "Approximation of Transcendental Functions"), are summed and cut to 2^-20.
  */
 #include "hbench.h"
 
 uint32_t x87_pass(struct bench *b)
 {
-    enum { SIDE = 24, STEPS = 100 };
+    enum { SIDE = 64, STEPS = 100 };
     uint32_t sum = 0;
 
     (void)b;
@@ -52,7 +53,7 @@ __attribute__((target("sse2"))) static void multiply(pair *c, const double *a, c
     }
 }
 
-/* The arena is page aligned, as the aligned SSE2 loads need. The numbers stay small integers over 8: all sums are exact. */
+/* The arena is page aligned, as the aligned SSE2 loads need. The numbers are small: all sums are exact. */
 __attribute__((target("sse2"))) uint32_t sse2_matrix_pass(struct bench *b)
 {
     double *x = (double *)b->arena, *y = x + MATRIX * MATRIX, *z = y + MATRIX * MATRIX;

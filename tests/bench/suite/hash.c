@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Hashing: CRC-32 (a table look-up for each byte; ITU-T V.42) and SHA-256 (rotations, and more live values than an i386 has
- * registers; FIPS 180-4). Both results are the true ones, without the final padding of SHA-256.
+ * Hashing: CRC-32 (a table look-up for each byte; ITU-T V.42) and SHA-256 (rotations, and more live values
+ * than an i386 has registers; FIPS 180-4). Both results are the true ones, without the final padding of
+ * SHA-256.
  */
 #include "hbench.h"
 
@@ -83,7 +84,8 @@ static void sha256_block(uint32_t h[8], const uint8_t *block)
 
 uint32_t sha256_pass(struct bench *b)
 {
-    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
     for (uint32_t i = 0; i < SHA_BLOCKS; i++) {
         sha256_block(h, b->arena + i % 1024 * 64);

@@ -2,12 +2,14 @@
 /*
  * hbench: the benchmark's kernels, in one static i386 program that runs on any Linux, natively or in a guest.
  *
- * It is freestanding: no C library, no start files, so that it needs no 32-bit development packages and so that the same
- * instructions run everywhere. A kernel is a function that does one fixed piece of work, a *pass*, and returns a
- * checksum of it. Every pass starts from the same state and must give the same checksum, on every engine, so the number
- * of passes may differ from engine to engine and the times still compare.
+ * It is freestanding: no C library, no start files, so that it needs no 32-bit development packages and so
+ * that the same instructions run everywhere. A kernel is a function that does one fixed piece of work, a
+ * *pass*, and returns a checksum of it. Every pass starts from the same state and must give the same
+ * checksum, on every engine, so the number of passes may differ from engine to engine and the times of one
+ * pass still compare.
  *
- * System calls and structures follow Linux' i386 ABI (arch/x86/entry/syscalls/syscall_32.tbl and the man pages).
+ * System calls and structures follow Linux' i386 ABI (arch/x86/entry/syscalls/syscall_32.tbl and the man
+ * pages).
  */
 #ifndef TESTS_BENCH_SUITE_HBENCH_H
 #define TESTS_BENCH_SUITE_HBENCH_H
@@ -28,8 +30,8 @@ enum {
 
 /* What the kernels share. */
 struct bench {
-    uint8_t *arena;      /* ARENA_SIZE bytes, page aligned, small pages, contents left by the kernel's last pass */
-    void *kernel_entry;  /* __kernel_vsyscall of the vDSO, or NULL */
+    uint8_t *arena; /* ARENA_SIZE bytes, page aligned, small pages, contents left by the kernel's last pass */
+    void *kernel_entry;  /* __kernel_vsyscall of the vDSO, or NULL: then int 0x80 stands in */
     const char *self;    /* path of this program */
     const char *busybox; /* path of a static busybox */
     char *const *environment;
@@ -42,7 +44,6 @@ struct kernel {
     const char *name;
     enum bench_group group;
     uint32_t operations;               /* in one pass; times are given for one operation */
-    uint32_t passes;                   /* at full scale: some tenths of a second on a processor of the 2020s */
     uint32_t (*pass)(struct bench *b); /* returns the checksum */
     void (*prepare)(struct bench *b);  /* once before the passes, not timed; may be NULL */
     void (*finish)(struct bench *b);   /* once after them, not timed; may be NULL */
@@ -52,8 +53,8 @@ struct kernel {
 
 /* Linux system calls by int 0x80: the result, or -errno. */
 int32_t system_call(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d);
-/* The same through the vDSO's __kernel_vsyscall, which uses the fastest instruction that processor and kernel know. */
-int32_t system_call_fast(void *entry, uint32_t number, uint32_t a, uint32_t b, uint32_t c);
+/* The same through the vDSO's __kernel_vsyscall: the fastest instruction that processor and kernel know. */
+int32_t bench_call(const struct bench *bench, uint32_t number, uint32_t a, uint32_t b, uint32_t c);
 
 enum {
     SYS_fork = 2,
@@ -80,12 +81,13 @@ enum {
     SYS_clock_gettime64 = 403,
 };
 
-uint64_t clock_ns(void);                    /* CLOCK_MONOTONIC, by int 0x80 */
-void *map_memory(size_t size);              /* anonymous, private, small pages; ends the program where that fails */
+uint64_t clock_ns(const struct bench *b); /* CLOCK_MONOTONIC */
+void *map_memory(const struct bench *b,
+                 size_t size); /* private, small pages; ends the program where that fails */
 void write_all(int fd, const void *bytes, size_t size);
-void put_text(const char *text);            /* to standard output */
-void put_number(uint64_t value);            /* decimal */
-void put_hex(uint32_t value);               /* eight digits */
+void put_text(const char *text); /* to standard output */
+void put_number(uint64_t value); /* decimal */
+void put_hex(uint32_t value);    /* eight digits */
 _Noreturn void quit(int status);
 _Noreturn void fail(const char *what, int32_t error); /* a line on standard error, status 1 */
 uint32_t divide(uint64_t *value, uint32_t divisor);   /* in place; returns the remainder */
@@ -134,15 +136,15 @@ uint32_t sse2_matrix_pass(struct bench *b);
 uint32_t sincos_pass(struct bench *b);
 
 enum { /* operations in a pass of system.c */
-    NULL_CALLS = 5000,
-    READS = 2000,
-    ROUND_TRIPS = 200,
-    RING_PROCESSES = 8,
-    RING_ROUNDS = 25,
-    SIGNALS = 500,
-    FAULT_PAGES = 512,
-    MAPPINGS = 250,
-    FORKS = 5,
+       NULL_CALLS = 1000,
+       READS = 2000,
+       ROUND_TRIPS = 200,
+       RING_PROCESSES = 8,
+       RING_ROUNDS = 25,
+       SIGNALS = 500,
+       FAULT_PAGES = 512,
+       MAPPINGS = 250,
+       FORKS = 5,
 };
 
 uint32_t null_int80_pass(struct bench *b); /* system.c */

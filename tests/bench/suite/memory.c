@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Kernels whose work is memory: sorting, the sieve of Eratosthenes, pointer chases within and beyond the caches, streams, and
- * the repeated string instructions, long and short. Here an engine shows what a guest load and a guest store cost.
+ * Kernels whose work is memory: sorting, the sieve of Eratosthenes, pointer chases within and beyond the
+ * caches, streams, and the repeated string instructions, long and short. Here an engine shows what a guest
+ * load and a guest store cost.
  */
 #include "hbench.h"
 
 enum {
     SORT_COUNT = 15000,
     SIEVE_SIZE = 200000,
-    CHASE_NODES = 16384,          /* of 4 bytes: 64 KiB */
+    CHASE_NODES = 16384,            /* of 4 bytes: 64 KiB */
     CHASE_FAR_NODES = 8 << 20 >> 6, /* one in every 64 bytes of 8 MiB */
-    CHASE_FAR_STEP = 16,          /* words from node to node */
-    STREAM_WORDS = 256 * 1024,    /* of each of three arrays */
+    CHASE_FAR_STEP = 16,            /* words from node to node */
+    STREAM_WORDS = 256 * 1024,      /* of each of three arrays */
     COPY_SIZE = 64 * 1024,
     COPIES = 128,
     SHORT_COPIES = 30000,
@@ -78,7 +79,7 @@ uint32_t sieve_pass(struct bench *b)
     return primes;
 }
 
-/* One cycle through all nodes in random order (Sattolo's shuffle): node i holds its successor's index in words. */
+/* One cycle through all nodes in random order (Sattolo's shuffle); a node holds the next one's index. */
 static void link_nodes(uint32_t *words, uint32_t nodes, uint32_t step)
 {
     uint32_t state = 99;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whole programs, all of them busybox applets: a loop in the shell, and sort and gzip over a file of pseudo-random lines.
- * Start, run, output through a pipe and exit are timed together. The checksum is that of the output.
+ * Whole programs, all of them busybox applets: a loop in the shell, and sort and gzip over a file of
+ * pseudo-random lines. Start, run, output through a pipe and exit are timed together. The checksum is that of
+ * the output.
  */
 #include "hbench.h"
 
@@ -33,7 +34,7 @@ static char *make_line(char *at, uint32_t *state)
 
 void text_prepare(struct bench *b)
 {
-    const int32_t fd = system_call(SYS_open, (uint32_t)TEXT_FILE, O_WRONLY_CREAT_TRUNC, 0600, 0);
+    const int32_t fd = bench_call(b, SYS_open, (uint32_t)TEXT_FILE, O_WRONLY_CREAT_TRUNC, 0600);
     char *at = (char *)b->arena;
     uint32_t state = 2024;
 
@@ -44,21 +45,20 @@ void text_prepare(struct bench *b)
         at = make_line(at, &state);
     }
     write_all(fd, b->arena, (size_t)(at - (char *)b->arena));
-    system_call(SYS_close, (uint32_t)fd, 0, 0, 0);
+    bench_call(b, SYS_close, (uint32_t)fd, 0, 0);
 }
 
 void text_finish(struct bench *b)
 {
-    (void)b;
-    system_call(SYS_unlink, (uint32_t)TEXT_FILE, 0, 0, 0);
+    bench_call(b, SYS_unlink, (uint32_t)TEXT_FILE, 0, 0);
 }
 
 static _Noreturn void become(const struct bench *b, const char *const *arguments, const int32_t ends[2])
 {
-    system_call(SYS_dup2, (uint32_t)ends[1], 1, 0, 0);
-    system_call(SYS_close, (uint32_t)ends[0], 0, 0, 0);
-    system_call(SYS_close, (uint32_t)ends[1], 0, 0, 0);
-    system_call(SYS_execve, (uint32_t)b->busybox, (uint32_t)arguments, (uint32_t)b->environment, 0);
+    bench_call(b, SYS_dup2, (uint32_t)ends[1], 1, 0);
+    bench_call(b, SYS_close, (uint32_t)ends[0], 0, 0);
+    bench_call(b, SYS_close, (uint32_t)ends[1], 0, 0);
+    bench_call(b, SYS_execve, (uint32_t)b->busybox, (uint32_t)arguments, (uint32_t)b->environment);
     fail(b->busybox, 0);
 }
 
@@ -69,22 +69,22 @@ static uint32_t run_busybox(struct bench *b, const char *const *arguments)
     uint32_t hash = (uint32_t)HASH_START, status = ~0u;
     int32_t ends[2], process, size;
 
-    if (system_call(SYS_pipe, (uint32_t)ends, 0, 0, 0) < 0) {
+    if (bench_call(b, SYS_pipe, (uint32_t)ends, 0, 0) < 0) {
         fail("pipe", 0);
     }
-    process = system_call(SYS_fork, 0, 0, 0, 0);
+    process = bench_call(b, SYS_fork, 0, 0, 0);
     if (process < 0) {
         fail("fork", process);
     }
     if (process == 0) {
         become(b, arguments, ends);
     }
-    system_call(SYS_close, (uint32_t)ends[1], 0, 0, 0);
-    while ((size = system_call(SYS_read, (uint32_t)ends[0], (uint32_t)buffer, READ_SIZE, 0)) > 0) {
+    bench_call(b, SYS_close, (uint32_t)ends[1], 0, 0);
+    while ((size = bench_call(b, SYS_read, (uint32_t)ends[0], (uint32_t)buffer, READ_SIZE)) > 0) {
         hash = hash_bytes(hash, buffer, (size_t)size);
     }
-    system_call(SYS_close, (uint32_t)ends[0], 0, 0, 0);
-    system_call(SYS_waitpid, (uint32_t)process, (uint32_t)&status, 0, 0);
+    bench_call(b, SYS_close, (uint32_t)ends[0], 0, 0);
+    bench_call(b, SYS_waitpid, (uint32_t)process, (uint32_t)&status, 0);
     if (status != 0) {
         fail("busybox failed", 0);
     }

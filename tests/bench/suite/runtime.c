@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a C library would do for hbench: the entry point, system calls, numbers to text, and the functions that compilers
- * call on their own (memcpy and its kin).
+ * What a C library would do for hbench: the entry point, system calls, numbers to text, and the functions
+ * that compilers call on their own (memcpy and its kin).
  *
- * Follows the System V ABI, Intel386 supplement (process start, auxiliary vector) and Linux' i386 system call convention:
- * number in EAX, arguments in EBX, ECX, EDX, ESI; -errno or the result back in EAX.
+ * Follows the System V ABI, Intel386 supplement (process start, auxiliary vector) and Linux' i386 system call
+ * convention: number in EAX, arguments in EBX, ECX, EDX, ESI; -errno or the result back in EAX.
  */
 #include "hbench.h"
 
@@ -54,13 +54,16 @@ int32_t system_call(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_
     return result;
 }
 
-int32_t system_call_fast(void *entry, uint32_t number, uint32_t a, uint32_t b, uint32_t c)
+int32_t bench_call(const struct bench *bench, uint32_t number, uint32_t a, uint32_t b, uint32_t c)
 {
     int32_t result;
 
+    if (!bench->kernel_entry) {
+        return system_call(number, a, b, c, 0);
+    }
     __asm__ volatile("call *%1"
                      : "=a"(result)
-                     : "D"(entry), "a"(number), "b"(a), "c"(b), "d"(c)
+                     : "D"(bench->kernel_entry), "a"(number), "b"(a), "c"(b), "d"(c)
                      : "memory", "cc");
     return result;
 }
@@ -72,12 +75,12 @@ void quit(int status)
     }
 }
 
-uint64_t clock_ns(void)
+uint64_t clock_ns(const struct bench *b)
 {
     struct {
         int64_t seconds, nanoseconds;
     } now = {0, 0};
-    const int32_t error = system_call(SYS_clock_gettime64, CLOCK_MONOTONIC, (uint32_t)&now, 0, 0);
+    const int32_t error = bench_call(b, SYS_clock_gettime64, CLOCK_MONOTONIC, (uint32_t)&now, 0);
 
     if (error < 0) {
         fail("clock_gettime", error);
@@ -86,19 +89,19 @@ uint64_t clock_ns(void)
 }
 
 /*
- * A 32-bit guest has no transparent huge pages, so natively there shall be none either. (The advice may fail: a kernel
- * without them does not know it.)
+ * A 32-bit guest has no transparent huge pages, so natively there shall be none either. (The advice may fail:
+ * a kernel without them does not know it.)
  */
-void *map_memory(size_t size)
+void *map_memory(const struct bench *b, size_t size)
 {
     enum { READ_WRITE = 3, PRIVATE_ANONYMOUS = 0x22 };
     const uint32_t arguments[6] = {0, size, READ_WRITE, PRIVATE_ANONYMOUS, (uint32_t)-1, 0};
-    const int32_t result = system_call(SYS_mmap, (uint32_t)arguments, 0, 0, 0);
+    const int32_t result = bench_call(b, SYS_mmap, (uint32_t)arguments, 0, 0);
 
     if (result < 0 && result > -PAGE_SIZE) {
         fail("mmap", result);
     }
-    system_call(SYS_madvise, (uint32_t)result, size, MADV_NOHUGEPAGE, 0);
+    bench_call(b, SYS_madvise, (uint32_t)result, size, MADV_NOHUGEPAGE);
     return (void *)result;
 }
 
@@ -127,7 +130,10 @@ uint32_t divide(uint64_t *value, uint32_t divisor)
     const uint32_t high = (uint32_t)(*value >> 32);
     uint32_t quotient, remainder = high % divisor;
 
-    __asm__("divl %4" : "=a"(quotient), "=d"(remainder) : "a"((uint32_t)*value), "d"(remainder), "rm"(divisor) : "cc");
+    __asm__("divl %4"
+            : "=a"(quotient), "=d"(remainder)
+            : "a"((uint32_t)*value), "d"(remainder), "rm"(divisor)
+            : "cc");
     *value = (uint64_t)(high / divisor) << 32 | quotient;
     return remainder;
 }

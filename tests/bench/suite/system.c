@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Kernels that exercise the operating system: system calls, processes that take turns, signals, page faults, mappings, and new
- * processes. In a guest they show what mode changes, page table changes and address space switches cost.
+ * Kernels that exercise the operating system: system calls, processes that take turns, signals, page faults,
+ * mappings, and new processes. In a guest they show what mode changes, page table changes and address space
+ * switches cost.
  *
- * Checksums count what succeeded, so a call that fails on one engine shows.
+ * They call the system the way a C library does, through the vDSO; only null_int80 insists on its
+ * instruction. Checksums count what succeeded, so a call that fails on one engine shows.
  */
 #include "hbench.h"
 
@@ -19,25 +21,23 @@ uint32_t null_int80_pass(struct bench *b)
 }
 
 /*
- * SYSENTER returns to an address of the kernel's choice, in its vDSO, so it can only be used from there. Natively, under a
- * 64-bit kernel, the vDSO's entry may use SYSCALL instead; on a kernel that has none, this is int 0x80 again.
+ * SYSENTER returns to an address of the kernel's choice, in its vDSO, so it can only be used from there.
+ * Natively, under a 64-bit kernel, the vDSO's entry may use SYSCALL instead; on a processor that has neither,
+ * this is int 0x80 again.
  */
 uint32_t null_sysenter_pass(struct bench *b)
 {
     uint32_t sum = 0;
 
-    if (!b->kernel_entry) {
-        return null_int80_pass(b);
-    }
     for (uint32_t i = 0; i < NULL_CALLS; i++) {
-        sum += system_call_fast(b->kernel_entry, SYS_getppid, 0, 0, 0) >= 0;
+        sum += bench_call(b, SYS_getppid, 0, 0, 0) >= 0;
     }
     return sum;
 }
 
 void read_prepare(struct bench *b)
 {
-    b->fd = system_call(SYS_open, (uint32_t) "/dev/zero", 0, 0, 0);
+    b->fd = bench_call(b, SYS_open, (uint32_t) "/dev/zero", 0, 0);
     if (b->fd < 0) {
         fail("/dev/zero", b->fd);
     }
@@ -48,20 +48,20 @@ uint32_t read_pass(struct bench *b)
     uint32_t sum = 0;
 
     for (uint32_t i = 0; i < READS; i++) {
-        sum += (uint32_t)system_call(SYS_read, (uint32_t)b->fd, (uint32_t)b->arena, 64, 0);
+        sum += (uint32_t)bench_call(b, SYS_read, (uint32_t)b->fd, (uint32_t)b->arena, 64);
     }
     return sum;
 }
 
 void close_finish(struct bench *b)
 {
-    system_call(SYS_close, (uint32_t)b->fd, 0, 0, 0);
+    bench_call(b, SYS_close, (uint32_t)b->fd, 0, 0);
     b->fd = -1;
 }
 
-static int32_t start_process(void)
+static int32_t start_process(const struct bench *b)
 {
-    const int32_t process = system_call(SYS_fork, 0, 0, 0, 0);
+    const int32_t process = bench_call(b, SYS_fork, 0, 0, 0);
 
     if (process < 0) {
         fail("fork", process);
@@ -70,10 +70,10 @@ static int32_t start_process(void)
 }
 
 /* Returns the exit status, or something above 255 where there is none. */
-static uint32_t wait_for(int32_t process)
+static uint32_t wait_for(const struct bench *b, int32_t process)
 {
     uint32_t status = ~0u;
-    const int32_t error = system_call(SYS_waitpid, (uint32_t)process, (uint32_t)&status, 0, 0);
+    const int32_t error = bench_call(b, SYS_waitpid, (uint32_t)process, (uint32_t)&status, 0);
 
     if (error < 0) {
         fail("waitpid", error);
@@ -81,38 +81,38 @@ static uint32_t wait_for(int32_t process)
     return status & 0x7f ? status << 8 : status >> 8 & 0xff;
 }
 
-static void make_pipe(int32_t ends[2])
+static void make_pipe(const struct bench *b, int32_t ends[2])
 {
-    const int32_t error = system_call(SYS_pipe, (uint32_t)ends, 0, 0, 0);
+    const int32_t error = bench_call(b, SYS_pipe, (uint32_t)ends, 0, 0);
 
     if (error < 0) {
         fail("pipe", error);
     }
 }
 
-static bool take_token(int32_t from, uint8_t *token)
+static bool take_token(const struct bench *b, int32_t from, uint8_t *token)
 {
-    return system_call(SYS_read, (uint32_t)from, (uint32_t)token, 1, 0) == 1;
+    return bench_call(b, SYS_read, (uint32_t)from, (uint32_t)token, 1) == 1;
 }
 
-static void pass_token(int32_t to, uint8_t token)
+static void pass_token(const struct bench *b, int32_t to, uint8_t token)
 {
-    write_all(to, &token, 1);
+    bench_call(b, SYS_write, (uint32_t)to, (uint32_t)&token, 1);
 }
 
-static void close_pair(int32_t a, int32_t b)
+static void close_pair(const struct bench *b, int32_t one, int32_t other)
 {
-    system_call(SYS_close, (uint32_t)a, 0, 0, 0);
-    system_call(SYS_close, (uint32_t)b, 0, 0, 0);
+    bench_call(b, SYS_close, (uint32_t)one, 0, 0);
+    bench_call(b, SYS_close, (uint32_t)other, 0, 0);
 }
 
 /* Hands on what comes, plus one, until the writing end is closed. */
-static _Noreturn void relay(int32_t from, int32_t to)
+static _Noreturn void relay(const struct bench *b, int32_t from, int32_t to)
 {
     uint8_t token;
 
-    while (take_token(from, &token)) {
-        pass_token(to, (uint8_t)(token + 1));
+    while (take_token(b, from, &token)) {
+        pass_token(b, to, (uint8_t)(token + 1));
     }
     quit(0);
 }
@@ -123,27 +123,27 @@ uint32_t pipe_pingpong_pass(struct bench *b)
     uint8_t token = 0;
     uint32_t sum = 0;
 
-    (void)b;
-    make_pipe(there);
-    make_pipe(back);
-    process = start_process();
+    make_pipe(b, there);
+    make_pipe(b, back);
+    process = start_process(b);
     if (process == 0) {
-        close_pair(there[1], back[0]);
-        relay(there[0], back[1]);
+        close_pair(b, there[1], back[0]);
+        relay(b, there[0], back[1]);
     }
-    close_pair(there[0], back[1]);
+    close_pair(b, there[0], back[1]);
     for (uint32_t i = 0; i < ROUND_TRIPS; i++) {
-        pass_token(there[1], token);
-        if (take_token(back[0], &token)) {
+        pass_token(b, there[1], token);
+        if (take_token(b, back[0], &token)) {
             sum += token;
         }
     }
-    close_pair(there[1], back[0]);
-    return sum * 31 + wait_for(process);
+    close_pair(b, there[1], back[0]);
+    return sum * 31 + wait_for(b, process);
 }
 
 /*
- * A token goes round a ring of processes, this one and RING_PROCESSES - 1 others, each with its own address space:
+ * A token goes round a ring of processes, this one and RING_PROCESSES - 1 others, each with its own address
+ * space:
  *
  *   this -> pipe 0 -> process 1 -> pipe 1 -> ... -> process 7 -> pipe 7 -> this
  */
@@ -154,26 +154,25 @@ uint32_t context_switch_pass(struct bench *b)
     uint8_t token = 0;
     uint32_t sum = 0;
 
-    (void)b;
-    make_pipe(ends[0]);
+    make_pipe(b, ends[0]);
     for (int32_t i = 1; i < RING_PROCESSES; i++) {
-        make_pipe(ends[i]);
-        process[i] = start_process();
+        make_pipe(b, ends[i]);
+        process[i] = start_process(b);
         if (process[i] == 0) {
-            close_pair(ends[0][1], ends[i][0]);
-            relay(ends[i - 1][0], ends[i][1]);
+            close_pair(b, ends[0][1], ends[i][0]);
+            relay(b, ends[i - 1][0], ends[i][1]);
         }
-        close_pair(ends[i - 1][0], ends[i][1]);
+        close_pair(b, ends[i - 1][0], ends[i][1]);
     }
     for (uint32_t round = 0; round < RING_ROUNDS; round++) {
-        pass_token(ends[0][1], token);
-        if (take_token(ends[last][0], &token)) {
+        pass_token(b, ends[0][1], token);
+        if (take_token(b, ends[last][0], &token)) {
             sum += token;
         }
     }
-    close_pair(ends[0][1], ends[last][0]);
+    close_pair(b, ends[0][1], ends[last][0]);
     for (int32_t i = 1; i < RING_PROCESSES; i++) {
-        sum = sum * 31 + wait_for(process[i]);
+        sum = sum * 31 + wait_for(b, process[i]);
     }
     return sum;
 }
@@ -209,33 +208,33 @@ static void count_signal(int number, struct queued_signal *signal, void *context
     ++*signal->counter;
 }
 
+/* The way back from a handler is int 0x80, as in C libraries. */
 uint32_t signal_pass(struct bench *b)
 {
     const struct signal_action action = {count_signal, SA_SIGINFO | SA_RESTORER, signal_return, {0, 0}};
-    const int32_t self = system_call(SYS_getpid, 0, 0, 0, 0);
+    const int32_t self = bench_call(b, SYS_getpid, 0, 0, 0);
     uint32_t count = 0;
-    const struct queued_signal signal = {.number = SIGUSR1, .code = SI_QUEUE, .process = self, .counter = &count};
+    const struct queued_signal signal = {
+        .number = SIGUSR1, .code = SI_QUEUE, .process = self, .counter = &count};
 
-    (void)b;
     system_call(SYS_rt_sigaction, SIGUSR1, (uint32_t)&action, 0, sizeof(action.mask));
     for (uint32_t i = 0; i < SIGNALS; i++) {
-        system_call(SYS_rt_sigqueueinfo, (uint32_t)self, SIGUSR1, (uint32_t)&signal, 0);
+        bench_call(b, SYS_rt_sigqueueinfo, (uint32_t)self, SIGUSR1, (uint32_t)&signal);
     }
     return *(volatile uint32_t *)&count;
 }
 
-/* First touch of fresh pages: a fault, a cleared frame, a page table entry each; unmapping takes them away again. */
+/* First touch of fresh pages: a fault, a cleared frame, a page table entry; unmapping takes them away. */
 uint32_t page_fault_pass(struct bench *b)
 {
-    volatile uint8_t *memory = map_memory(FAULT_PAGES * PAGE_SIZE);
+    volatile uint8_t *memory = map_memory(b, FAULT_PAGES * PAGE_SIZE);
     uint32_t sum = 0;
 
-    (void)b;
     for (uint32_t i = 0; i < FAULT_PAGES; i++) {
         memory[i * PAGE_SIZE] += 1;
         sum += memory[i * PAGE_SIZE];
     }
-    system_call(SYS_munmap, (uint32_t)memory, FAULT_PAGES * PAGE_SIZE, 0, 0);
+    bench_call(b, SYS_munmap, (uint32_t)memory, FAULT_PAGES * PAGE_SIZE, 0);
     return sum;
 }
 
@@ -244,12 +243,11 @@ uint32_t mmap_pass(struct bench *b)
 {
     uint32_t sum = 0;
 
-    (void)b;
     for (uint32_t i = 0; i < MAPPINGS; i++) {
-        volatile uint8_t *memory = map_memory(16 * PAGE_SIZE);
+        volatile uint8_t *memory = map_memory(b, 16 * PAGE_SIZE);
 
         memory[5 * PAGE_SIZE] = 1;
-        sum += system_call(SYS_munmap, (uint32_t)memory, 16 * PAGE_SIZE, 0, 0) == 0;
+        sum += bench_call(b, SYS_munmap, (uint32_t)memory, 16 * PAGE_SIZE, 0) == 0;
     }
     return sum;
 }
@@ -258,14 +256,13 @@ uint32_t fork_exit_pass(struct bench *b)
 {
     uint32_t sum = 0;
 
-    (void)b;
     for (uint32_t i = 0; i < FORKS; i++) {
-        const int32_t process = start_process();
+        const int32_t process = start_process(b);
 
         if (process == 0) {
             quit(7);
         }
-        sum += wait_for(process);
+        sum += wait_for(b, process);
     }
     return sum;
 }
@@ -276,13 +273,13 @@ uint32_t fork_exec_pass(struct bench *b)
     uint32_t sum = 0;
 
     for (uint32_t i = 0; i < FORKS; i++) {
-        const int32_t process = start_process();
+        const int32_t process = start_process(b);
 
         if (process == 0) {
-            system_call(SYS_execve, (uint32_t)b->self, (uint32_t)arguments, (uint32_t)b->environment, 0);
+            bench_call(b, SYS_execve, (uint32_t)b->self, (uint32_t)arguments, (uint32_t)b->environment);
             quit(1);
         }
-        sum += wait_for(process) == 0;
+        sum += wait_for(b, process) == 0;
     }
     return sum;
 }
