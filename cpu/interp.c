@@ -216,7 +216,7 @@ static inline struct run *find_run(struct vcpu *cpu)
 static inline bool execute_run(struct vcpu *cpu, const struct run *run)
 {
     const struct insn *insn = run->insn;
-    const struct insn *end = insn + MIN((uint64_t)run->count, cpu->budget_end - cpu->insn_count);
+    const struct insn *end = insn + MIN((uint64_t)run->count, cpu->slice_end - cpu->insn_count);
 
     do {
         TRY(execute(cpu, insn));
@@ -235,7 +235,7 @@ static bool execute_code(struct vcpu *cpu)
         } else {
             TRY(execute_single(cpu));
         }
-    } while (LIKELY(attention_load(cpu) == 0) && !cpu->halted && cpu->insn_count < cpu->budget_end);
+    } while (LIKELY(attention_load(cpu) == 0) && !cpu->halted && cpu->insn_count < cpu->slice_end);
     return true;
 }
 
@@ -356,11 +356,18 @@ static bool execute_some(struct vcpu *cpu)
 
 enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget)
 {
+    cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;
+    return interp_slice(cpu, budget);
+}
+
+enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns)
+{
     enum vcpu_exit why = VCPU_EXIT_BUDGET;
     unsigned events = 0;
 
-    cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;
-    while (cpu->insn_count < cpu->budget_end && events < EVENTS_MAX) {
+    cpu->slice_end = insns > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + insns;
+    cpu->slice_end = MIN(cpu->slice_end, cpu->budget_end);
+    while (cpu->insn_count < cpu->slice_end && events < EVENTS_MAX) {
         enum boundary boundary = BOUNDARY_EXECUTE;
         uint64_t retired = cpu->insn_count;
 

@@ -248,7 +248,7 @@ static void storage_changed(struct vcpu *cpu, uint32_t index, uint64_t old)
     case MSR_IA32_EFER:
         if (cpu->msr.efer != old) {
             vcpu_sync_paging(cpu);
-            tlb_flush(cpu->tlb, false);
+            vcpu_flush_tlb(cpu, false);
         }
         break;
     default:

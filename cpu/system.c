@@ -82,7 +82,7 @@ bool cr0_write(struct vcpu *cpu, uint64_t value)
     }
     if (changed & (CR0_PG | CR0_WP | CR0_PE | CR0_CD | CR0_NW)) {
         vcpu_sync_paging(cpu);
-        tlb_flush(cpu->tlb, false);
+        vcpu_flush_tlb(cpu, false);
     }
     return true;
 }
@@ -95,7 +95,7 @@ bool cr3_write(struct vcpu *cpu, uint64_t value)
     }
     cpu->cr3 = value;
     vcpu_sync_paging(cpu);
-    tlb_flush(cpu->tlb, cpu->cr4 & CR4_PGE);
+    vcpu_flush_tlb(cpu, cpu->cr4 & CR4_PGE);
     return true;
 }
 
@@ -112,7 +112,7 @@ bool cr4_write(struct vcpu *cpu, uint64_t value)
     cpu->cr4 = value;
     if (changed & (CR4_PAE | CR4_PGE | CR4_PSE)) {
         vcpu_sync_paging(cpu);
-        tlb_flush(cpu->tlb, false);
+        vcpu_flush_tlb(cpu, false);
     }
     return true;
 }
@@ -264,7 +264,7 @@ bool exec_wbinvd(struct vcpu *cpu, const struct insn *insn)
 bool exec_invlpg(struct vcpu *cpu, const struct insn *insn)
 {
     TRY(require_cpl0(cpu));
-    tlb_flush_page(cpu->tlb, (uint32_t)(cpu->seg[insn->seg].base + insn_ea(cpu, insn)));
+    vcpu_flush_page(cpu, (uint32_t)(cpu->seg[insn->seg].base + insn_ea(cpu, insn)));
     return true;
 }
 

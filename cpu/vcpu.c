@@ -21,6 +21,7 @@
 #include "cpu/hostfpu.h"
 #include "cpu/icache.h"
 #include "cpu/system.h"
+#include "mmu/shadow.h"
 
 /* ---- Attention ------------------------------------------------------------------------------------------ */
 
@@ -62,6 +63,30 @@ void vcpu_set_shadow(struct vcpu *cpu, enum interrupt_shadow shadow)
     attention_assign(cpu, ATTENTION_SHADOW, shadow != SHADOW_NONE ? ATTENTION_SHADOW : 0);
 }
 
+void vcpu_shorten(struct vcpu *cpu, uint64_t insns)
+{
+    uint64_t end = cpu->insn_count + insns;
+
+    cpu->budget_end = MIN(cpu->budget_end, end);
+    cpu->slice_end = MIN(cpu->slice_end, end);
+}
+
+void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global)
+{
+    tlb_flush(cpu->tlb, keep_global);
+    if (cpu->shadow_tables) {
+        shadow_flush(cpu->shadow_tables, keep_global);
+    }
+}
+
+void vcpu_flush_page(struct vcpu *cpu, lin_t linear)
+{
+    tlb_flush_page(cpu->tlb, linear);
+    if (cpu->shadow_tables) {
+        shadow_flush_page(cpu->shadow_tables, linear);
+    }
+}
+
 /* ---- Pins ----------------------------------------------------------------------------------------------- */
 
 void vcpu_set_intr(struct vcpu *cpu, bool level)
@@ -83,7 +108,7 @@ void vcpu_set_a20(struct vcpu *cpu, bool enabled)
     }
     cpu->a20 = enabled;
     vcpu_sync_paging(cpu);
-    tlb_flush(cpu->tlb, false);
+    vcpu_flush_tlb(cpu, false);
 }
 
 void vcpu_clear_ferr(struct vcpu *cpu)
@@ -229,7 +254,7 @@ void vcpu_sync(struct vcpu *cpu)
     vcpu_sync_mode(cpu);
     vcpu_sync_paging(cpu);
     vcpu_sync_debug(cpu);
-    tlb_flush(cpu->tlb, false);
+    vcpu_flush_tlb(cpu, false);
 }
 
 /* ---- Reset ---------------------------------------------------------------------------------------------- */
@@ -312,12 +337,15 @@ static void protect_frame(void *opaque, uint64_t frame)
 {
     struct vcpu *cpu = opaque;
     tlb_protect_frame(cpu->tlb, frame);
+    if (cpu->shadow_tables) {
+        shadow_protect_frame(cpu->shadow_tables, cpu->wiring.mem->ram, frame);
+    }
 }
 
 static void memory_changed(void *opaque)
 {
     struct vcpu *cpu = opaque;
-    tlb_flush(cpu->tlb, false);
+    vcpu_flush_tlb(cpu, false);
 }
 
 static void listen(struct vcpu *cpu)

@@ -267,7 +267,8 @@ struct vcpu {
     uint32_t attention;     /* enum vcpu_attention; other threads may only or-in ATTENTION_KICK, atomically */
     uint64_t next_rip;      /* where the current instruction will continue; branches set it */
     struct exception exception;
-    uint64_t budget_end;    /* insn_count at which vcpu_run returns */
+    uint64_t budget_end;    /* insn_count at which vcpu_run returns; vcpu_shorten() lowers it */
+    uint64_t slice_end;     /* insn_count at which the interpreter stops: the budget's end, or sooner */
     struct shutdown_report shutdown;
     char internal_error[160];
 
@@ -281,6 +282,7 @@ struct vcpu {
     struct hostfpu *hostfpu; /* owned: stubs that run x87, MMX and SSE instructions on the host */
     void *debug;            /* owned by vm/: host-side breakpoints, or NULL */
     void *engine;           /* owned by the translator */
+    struct shadow *shadow_tables; /* the translator's, flushed with the TLB; NULL without one */
     struct ram_protect_listener protect_listener;
     struct addr_space_listener mem_listener;
 };
@@ -320,6 +322,13 @@ void vcpu_set_a20(struct vcpu *cpu, bool enabled);
 void vcpu_clear_ferr(struct vcpu *cpu);
 /* Make vcpu_run return soon; the one call that other threads and signal handlers may make. */
 void vcpu_kick(struct vcpu *cpu);
+
+/* Let the current run end `insns` instructions from insn_count on, unless it ends sooner. For devices. */
+void vcpu_shorten(struct vcpu *cpu, uint64_t insns);
+
+/* Forget cached translations, the interpreter's and the translator's. As tlb_flush() and tlb_flush_page(). */
+void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global);
+void vcpu_flush_page(struct vcpu *cpu, lin_t linear);
 
 /* Would HLT end now: is an interrupt deliverable or an NMI latched? */
 bool vcpu_has_work(const struct vcpu *cpu);

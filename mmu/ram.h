@@ -24,7 +24,8 @@ struct error;
 
 /* Who watches a frame; one bit each in the frame's watch byte. */
 enum ram_watch {
-    RAM_WATCH_CODE,    /* decoded or translated code lies in the frame */
+    RAM_WATCH_CODE,    /* decoded code lies in the frame: the interpreter's cache */
+    RAM_WATCH_TRANSLATED, /* translated code lies in the frame */
     RAM_WATCH_DISPLAY, /* video memory: dirty tracking for the display */
     RAM_WATCH_DIRTY,   /* dirty tracking for snapshots and migration */
     RAM_WATCH_SHARED,  /* page shared with another VM, copy before writing */

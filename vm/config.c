@@ -194,12 +194,12 @@ static int parse_machine(struct vm_config *config, const char *value, struct err
 
 static int parse_accel(struct vm_config *config, const char *value, struct error *error)
 {
-    char name[32];
+    char name[32], text[8];
 
-    (void)config;
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ","), value);
     if (!strcmp(name, "help")) {
-        printf("interp       reference interpreter\n");
+        printf("interp       reference interpreter\n"
+               "dbt          dynamic binary translator; check=on compares it with the interpreter\n");
         return PARSE_DONE;
     }
     if (!strcmp(name, "tcg")) {
@@ -210,11 +210,17 @@ static int parse_accel(struct vm_config *config, const char *value, struct error
         return error_set(error, -EINVAL, "-accel: kvm needs hardware virtualization; use -accel interp");
     }
     if (!strcmp(name, "dbt")) {
-        return error_set(error, -EINVAL, "-accel: dbt is not in this build; use -accel interp");
+        if (suboption(value, "check", text, sizeof(text)) && strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
+            return error_set(error, -EINVAL, "-accel: check=%s must be on or off", text);
+        }
+        config->accel = CONFIG_ACCEL_DBT;
+        config->accel_check = suboption(value, "check", text, sizeof(text)) && !strcmp(text, "on");
+        return suboptions_check("accel", value, " check ", error);
     }
     if (strcmp(name, "interp") != 0) {
-        return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp)", name);
+        return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp, dbt)", name);
     }
+    config->accel = CONFIG_ACCEL_INTERP;
     return suboptions_check("accel", value, " ", error);
 }
 

@@ -13,14 +13,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "binxlate/binxlate.h"
 #include "cpu/interp.h"
 #include "vm/machine.h"
 
 enum {
-    SLICE_INSNS = 8000,        /* bound of a slice under real time: well below a millisecond */
+    SLICE_INSNS_MIN = 8000,
+    SLICE_INSNS_MAX = 1 << 20,
     SLICE_INSNS_ICOUNT = 1000000,
 };
 #define POLL_INTERVAL_NS 1000000u
+#define SLICE_NS         200000u /* of a slice under real time: timers are served between slices */
 
 static uint64_t host_now(void)
 {
@@ -137,7 +140,7 @@ static void vm_deadline_moved(void *opaque, uint64_t deadline)
     } else if (deadline > now) {
         return; /* real time: slices are short */
     }
-    vm->cpu->budget_end = MIN(vm->cpu->budget_end, vm->cpu->insn_count + insns);
+    vcpu_shorten(vm->cpu, insns);
 }
 
 /* ---- building ---- */
@@ -207,6 +210,19 @@ static int vm_create_cpu(struct vm *vm, struct error *error)
     return vm->cpu ? 0 : -ENOMEM;
 }
 
+static int vm_create_engine(struct vm *vm, struct error *error)
+{
+    if (vm->config.accel != CONFIG_ACCEL_DBT) {
+        return 0;
+    }
+    vm->binxlate = binxlate_create(vm->cpu, error);
+    if (!vm->binxlate) {
+        return -ENOTSUP;
+    }
+    binxlate_set_check(vm->binxlate, vm->config.accel_check);
+    return 0;
+}
+
 static int vm_build(struct vm *vm, struct error *error)
 {
     struct pc_config pc_config = {
@@ -254,6 +270,9 @@ static int vm_build(struct vm *vm, struct error *error)
     vm->pc = pc_create(&pc_config, &vm->ram, &vm->clock, &vm->log, error);
     result = vm->pc ? vm_create_cpu(vm, error) : -ENOMEM;
     if (result == 0) {
+        result = vm_create_engine(vm, error);
+    }
+    if (result == 0) {
         result = machine_configure(vm->pc, &vm->config, &images, error);
     }
 out:
@@ -271,6 +290,7 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
     }
     vm->config = *config;
     vm->state = VM_PAUSED;
+    vm->slice_insns = SLICE_INSNS_MIN;
     if (vm_build(vm, error) < 0) {
         vm_destroy(vm);
         return NULL;
@@ -295,6 +315,7 @@ void vm_destroy(struct vm *vm)
         return;
     }
     vm->clock.deadline_moved = NULL;
+    binxlate_destroy(vm->binxlate);
     if (vm->cpu) {
         vcpu_destroy(vm->cpu);
     }
@@ -365,7 +386,7 @@ static void vm_serve_requests(struct vm *vm)
 /* Instructions until something else must happen. */
 static uint64_t vm_slice(const struct vm *vm)
 {
-    uint64_t slice = SLICE_INSNS;
+    uint64_t slice = vm->slice_insns;
 
     if (vm->clock.policy == CLOCK_ICOUNT) {
         uint64_t deadline = clock_next_deadline(&vm->clock);
@@ -441,6 +462,21 @@ static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
     }
 }
 
+/* Run one slice, and learn from how long it took how long the next may be. */
+static void vm_run_slice(struct vm *vm, uint64_t now)
+{
+    uint64_t slice = vm_slice(vm);
+    enum vcpu_exit exit = vm->binxlate ? binxlate_run(vm->binxlate, slice) : interp_run(vm->cpu, slice);
+    uint64_t spent = host_now() - now;
+
+    if (spent > SLICE_NS * 2 && vm->slice_insns > SLICE_INSNS_MIN) {
+        vm->slice_insns /= 2;
+    } else if (exit == VCPU_EXIT_BUDGET && spent < SLICE_NS / 2 && vm->slice_insns < SLICE_INSNS_MAX) {
+        vm->slice_insns *= 2;
+    }
+    vm_handle_exit(vm, exit);
+}
+
 void vm_run(struct vm *vm)
 {
     while (vm->state != VM_STOPPED) {
@@ -456,7 +492,7 @@ void vm_run(struct vm *vm)
         vm_serve_requests(vm);
         if (vm->state == VM_RUNNING) {
             clock_run_timers(&vm->clock);
-            vm_handle_exit(vm, interp_run(vm->cpu, vm_slice(vm)));
+            vm_run_slice(vm, now);
         }
     }
     loop_poll(&vm->loop, 0);

@@ -19,6 +19,8 @@
 #include "vm/config.h"
 #include "vm/loop.h"
 
+struct binxlate;
+
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
 
 /* How a run ended; vm_exit_code() gives the process's exit code. */
@@ -46,6 +48,8 @@ struct vm {
     struct ram ram;
     struct pc *pc;
     struct vcpu *cpu;
+    struct binxlate *binxlate; /* NULL: the interpreter runs the guest */
+    uint64_t slice_insns;      /* real time: instructions of a slice, so that it lasts about SLICE_NS */
 
     struct chardev *serial[CONFIG_MAX_SERIAL]; /* what the UARTs write to */
     struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A build without the translator (HYPATIA_DBT=OFF): it can be asked for, and says so.
+ */
+#include "binxlate/binxlate.h"
+
+#include <errno.h>
+
+int binxlate_supported(struct error *error)
+{
+    return error_set(error, -ENOTSUP, "the translator is not in this build; use -accel interp");
+}
+
+struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
+{
+    (void)cpu;
+    binxlate_supported(error);
+    return NULL;
+}
+
+void binxlate_destroy(struct binxlate *binxlate)
+{
+    (void)binxlate;
+}
+
+/* None can exist: the rest is here to be linked. */
+enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget)
+{
+    (void)binxlate;
+    (void)budget;
+    return VCPU_EXIT_INTERNAL;
+}
+
+void binxlate_set_check(struct binxlate *binxlate, bool on)
+{
+    (void)binxlate;
+    (void)on;
+}
+
+void binxlate_reset(struct binxlate *binxlate)
+{
+    (void)binxlate;
+}
+
+const struct binxlate_stats *binxlate_stats(const struct binxlate *binxlate)
+{
+    (void)binxlate;
+    return NULL;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The translator's life: creation, attaching to a processor, forgetting everything.
+ */
+#include "binxlate/binxlate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "binxlate/engine.h"
+
+#define CODE_SIZE  ((size_t)(32 * MIB))
+#define ARENA_SIZE ((size_t)(64 * MIB))
+#define STACK_SIZE ((size_t)(256 * KIB))
+#define STACK_GUARD                                                                                          \
+    ((size_t)(16 * MIB))    /* above the stack: where the poll ends up when the budget is used up */
+#define STACK_TOP_ROOM 256u /* bytes above RSP that can be read, so that the poll passes */
+
+int binxlate_supported(struct error *error)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("bmi2")) {
+        return error_set(error, -ENOTSUP,
+                         "the translator needs a host processor with BMI2; use -accel interp");
+    }
+    return 0;
+}
+
+/*
+ *   PROT_NONE | stack, growing down | PROT_NONE
+ */
+static int map_stack(struct binxlate *x, struct error *error)
+{
+    uint8_t *area = mmap(NULL, STACK_SIZE + 2 * STACK_GUARD, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED) {
+        return error_set(error, -errno, "translator: cannot map its stack: %s", strerror(errno));
+    }
+    x->stack = area;
+    if (mprotect(area + STACK_GUARD, STACK_SIZE, PROT_READ | PROT_WRITE) < 0) {
+        return error_set(error, -errno, "translator: cannot map its stack: %s", strerror(errno));
+    }
+    x->run.stack = (uint64_t)(uintptr_t)(area + STACK_GUARD + STACK_SIZE - STACK_TOP_ROOM);
+    return 0;
+}
+
+static int allocate_tables(struct binxlate *x, struct error *error)
+{
+    x->bucket = calloc(BLOCK_BUCKETS, sizeof(struct block *));
+    x->jump_cache = calloc(JUMP_CACHE_SIZE, sizeof(const void *));
+    if (!x->bucket || !x->jump_cache) {
+        return error_set(error, -ENOMEM, "translator: out of memory");
+    }
+    return 0;
+}
+
+static void empty_tables(struct binxlate *x)
+{
+    memset(x->bucket, 0, BLOCK_BUCKETS * sizeof(struct block *));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        x->jump_cache[i] = x->exit_indirect;
+    }
+    x->block_count = 0;
+}
+
+static int set_up(struct binxlate *x, struct error *error)
+{
+    int code = binxlate_supported(error);
+
+    if (code == 0) {
+        code = code_buffer_init(&x->code, CODE_SIZE, error);
+    }
+    if (code == 0) {
+        code = arena_init(&x->arena, ARENA_SIZE, error);
+    }
+    if (code == 0) {
+        code = map_stack(x, error);
+    }
+    if (code == 0) {
+        code = shadow_init(&x->shadow, error);
+        x->shadow_ready = code == 0;
+    }
+    if (code == 0) {
+        code = allocate_tables(x, error);
+    }
+    if (code == 0) {
+        code = smc_init(x, error);
+    }
+    if (code == 0) {
+        code = thunks_emit(x, error);
+    }
+    if (code == 0) {
+        code = fault_init(error);
+    }
+    return code;
+}
+
+struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
+{
+    struct binxlate *x = calloc(1, sizeof(*x));
+
+    if (!x) {
+        error_set(error, -ENOMEM, "translator: out of memory");
+        return NULL;
+    }
+    x->cpu = x->run.cpu = cpu;
+    if (set_up(x, error) < 0) {
+        binxlate_destroy(x);
+        return NULL;
+    }
+    empty_tables(x);
+    cpu->engine = x;
+    cpu->shadow_tables = &x->shadow;
+    return x;
+}
+
+void binxlate_destroy(struct binxlate *x)
+{
+    if (!x) {
+        return;
+    }
+    if (x->cpu->engine == x) {
+        x->cpu->engine = NULL;
+        x->cpu->shadow_tables = NULL;
+    }
+    smc_fini(x);
+    free(x->jump_cache);
+    free(x->bucket);
+    free(x->blocks);
+    if (x->shadow_ready) {
+        shadow_fini(&x->shadow);
+    }
+    if (x->stack) {
+        munmap(x->stack, STACK_SIZE + 2 * STACK_GUARD);
+    }
+    arena_fini(&x->arena);
+    code_buffer_fini(&x->code);
+    free(x);
+}
+
+void binxlate_reset(struct binxlate *x)
+{
+    smc_forget_all(x);
+    x->code.used = x->code.fixed;
+    x->arena.used = 0;
+    x->last_fault_pc = NULL;
+    empty_tables(x);
+    x->stats.buffer_resets++;
+}
+
+void binxlate_set_check(struct binxlate *x, bool on)
+{
+    x->check = on;
+}
+
+const struct binxlate_stats *binxlate_stats(const struct binxlate *x)
+{
+    return &x->stats;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The loop around translated code.
+ *
+ *   binxlate_run   attention, untranslatable modes, odd instructions, the budget's last few: the interpreter
+ *                  else find or make the block at rip and go in
+ *   run_blocks     while translated code comes back with something that can be settled at once (a block to find, a
+ *                  jump to chain, an instruction to call out, a shadow entry to fill), settle it and go in again
+ *
+ * Counting. r11 holds what is left of the budget after the current block, because a block subtracts its length when it
+ * begins. So at instruction `index` of a block of `count`, left + count - index have not been executed yet, and
+ *
+ *   insn_count = count_end - (left + count - index)
+ *
+ * A device may lower cpu->budget_end while an instruction is called out: then r11 is derived afresh.
+ *
+ * SDM: none of this is in it; what can be seen of it is the contract of interp_run().
+ */
+#include "binxlate/engine.h"
+#include "cpu/access_inline.h"
+#include "cpu/interp.h"
+
+enum {
+    INTERP_SLICE = 200, /* instructions to interpret where nothing can be translated, before looking again */
+    SLOW_FAULTS = 3,    /* of a site, before it becomes a call-out */
+    ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF | RFLAGS_AC,
+};
+
+#define LEFT_MAX ((uint64_t)1 << 43) /* the poll's shift must leave nothing of it */
+
+/* The guest's flags that live in the host's. */
+#define FLAGS_NATIVE (RFLAGS_ARITH | RFLAGS_DF)
+
+/* ---- Modes ---------------------------------------------------------------------------------------------- */
+
+/* Any base will do, any other limit than 4 GiB - 1 will not. */
+static bool based_segment_usable(const struct segment *segment)
+{
+    uint32_t attr = segment->attr & (SEG_UNUSABLE | SEG_P | SEG_TYPE_CODE | SEG_TYPE_RW | SEG_TYPE_ED);
+
+    return attr == (SEG_P | SEG_TYPE_RW) && segment->limit == UINT32_MAX;
+}
+
+unsigned dispatch_mode(const struct vcpu *cpu)
+{
+    const unsigned flat = 1u << SEG_CS | 1u << SEG_DS | 1u << SEG_ES | 1u << SEG_SS;
+
+    if (!cpu->protected_mode || !cpu->code32 || !cpu->stack32 || (cpu->flat & flat) != flat ||
+        cpu->data_breakpoints || alignment_checked(cpu)) {
+        return MODE_NONE;
+    }
+    return (cpu->user_view ? MODE_USER : 0u) | (based_segment_usable(&cpu->seg[SEG_FS]) ? MODE_FS : 0u) |
+           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u);
+}
+
+/* ATTENTION_CODE tells the interpreter to leave its run; here it means nothing. */
+static uint32_t attention(struct vcpu *cpu)
+{
+    uint32_t bits = __atomic_load_n(&cpu->attention, __ATOMIC_RELAXED);
+
+    if (bits & ATTENTION_CODE) {
+        __atomic_and_fetch(&cpu->attention, ~(uint32_t)ATTENTION_CODE, __ATOMIC_RELAXED);
+    }
+    return bits & ~(uint32_t)ATTENTION_CODE;
+}
+
+/* ---- Blocks --------------------------------------------------------------------------------------------- */
+
+static unsigned view_flag(const struct vcpu *cpu)
+{
+    return cpu->user_view ? PAGEWALK_USER : 0;
+}
+
+static enum shadow_view view_of(const struct vcpu *cpu)
+{
+    return cpu->user_view ? SHADOW_USER : SHADOW_SUPERVISOR;
+}
+
+/* Where the byte at `linear` lies in the VM's memory. False: not executable, or not memory. */
+static bool find_code(struct binxlate *x, uint32_t linear, roff_t *roff)
+{
+    struct vcpu *cpu = x->cpu;
+    uint64_t entry = shadow_entry(&x->shadow, view_of(cpu), SHADOW_FETCH, linear);
+
+    if (entry == SHADOW_UNUSABLE) {
+        uint32_t error_code;
+        bool usable;
+        x->stats.shadow_fills++;
+        TRY(shadow_fill(&x->shadow, &cpu->paging, linear, PAGEWALK_FETCH | view_flag(cpu), &usable,
+                        &error_code));
+        TRY(usable);
+        entry = shadow_entry(&x->shadow, view_of(cpu), SHADOW_FETCH, linear);
+    }
+    *roff = (roff_t)(entry + linear - (uint64_t)(uintptr_t)cpu->wiring.mem->ram->host);
+    return true;
+}
+
+/* The block at rip. NULL: interpret x->interpret instructions instead. */
+static struct block *find_block(struct binxlate *x, unsigned mode)
+{
+    uint32_t linear = (uint32_t)x->cpu->rip;
+    roff_t roff;
+
+    x->interpret = 1;
+    if (!find_code(x, linear, &roff)) {
+        return NULL;
+    }
+    struct block *block = block_find(x, linear, roff, mode);
+    if (block) {
+        return block;
+    }
+    if (!smc_worthwhile(x, roff)) {
+        x->interpret = INTERP_SLICE;
+        return NULL;
+    }
+    return translate_block(x, linear, roff, mode, NULL);
+}
+
+/* Code of the block at rip, if it may run now: the budget lasts, and no more than a translator is called for. */
+static struct block *next_block(struct binxlate *x)
+{
+    struct vcpu *cpu = x->cpu;
+
+    if (attention(cpu)) {
+        return NULL;
+    }
+    struct block *block = find_block(x, dispatch_mode(cpu));
+    return block && block->count <= x->run.left ? block : NULL;
+}
+
+/* ---- Counting ------------------------------------------------------------------------------------------- */
+
+static void set_left(struct binxlate *x, int64_t left, unsigned ahead)
+{
+    x->run.left = left;
+    x->count_end = x->cpu->insn_count + (uint64_t)left + ahead;
+}
+
+/* Translated code stopped with `ahead` instructions of its block not executed. */
+static void settle_count(struct binxlate *x, unsigned ahead)
+{
+    x->cpu->insn_count = x->count_end - (uint64_t)(x->run.left + (int64_t)ahead);
+}
+
+/* ---- What translated code comes back with --------------------------------------------------------------- */
+
+static const void *body_of(const struct binxlate *x, const struct block *block)
+{
+    return block ? code_exec(x, block->body) : NULL;
+}
+
+static const void *serve_lookup(struct binxlate *x)
+{
+    settle_count(x, 0);
+    x->stats.exits_lookup++;
+    uint32_t linear = (uint32_t)x->cpu->rip;
+    const struct block *block = next_block(x);
+    if (block) {
+        x->jump_cache[linear % JUMP_CACHE_SIZE] = code_exec(x, block->indirect);
+    }
+    return body_of(x, block);
+}
+
+static const void *serve_verify(struct binxlate *x)
+{
+    settle_count(x, 0);
+    x->stats.exits_verify++;
+    return body_of(x, next_block(x));
+}
+
+static bool same_page(const struct block *a, const struct block *b)
+{
+    return a->linear >> PAGE_SHIFT == b->linear >> PAGE_SHIFT &&
+           a->roff >> PAGE_SHIFT == b->roff >> PAGE_SHIFT;
+}
+
+static const void *serve_chain(struct binxlate *x)
+{
+    const struct chain *chain = (const struct chain *)(uintptr_t)x->run.argument;
+    uint64_t resets = x->stats.buffer_resets;
+
+    settle_count(x, 0);
+    const struct block *block = next_block(x);
+    if (block && resets == x->stats.buffer_resets && !chain->from->dead) {
+        const uint8_t *way_in = same_page(chain->from, block) ? block->body : block->verified;
+        emit_patch_rel32(chain->field, code_view(&x->code), code_exec(x, way_in));
+        x->stats.chains++;
+    }
+    return body_of(x, block);
+}
+
+/* May translated code go on behind the call-out? */
+static bool may_resume(struct binxlate *x, const struct callout *callout, uint64_t generation)
+{
+    struct vcpu *cpu = x->cpu;
+    const struct block *block = callout->block;
+
+    return callout->resume && cpu->rip == callout->next && !block->dead && !attention(cpu) && !cpu->halted &&
+           x->shadow.generation == generation && dispatch_mode(cpu) == block->mode;
+}
+
+static const void *serve_callout(struct binxlate *x)
+{
+    struct vcpu *cpu = x->cpu;
+    const struct callout *callout = (const struct callout *)(uintptr_t)x->run.argument;
+    unsigned ahead = callout->block->count - callout->index;
+    uint64_t generation = x->shadow.generation;
+
+    settle_count(x, ahead);
+    x->stats.interpreted++;
+    cpu->next_rip = callout->next;
+    cpu->rip = (uint32_t)(callout->next - callout->insn.length);
+    if (!callout->insn.exec(cpu, &callout->insn)) {
+        cpu->exception.pending = false; /* raised again, and delivered, by the interpreter */
+        x->interpret = 1;
+        return NULL;
+    }
+    if (cpu->next_rip == cpu->rip && callout->insn.rep) {
+        return NULL; /* a string instruction that gave way */
+    }
+    cpu->rip = cpu->next_rip;
+    cpu->insn_count++;
+    uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
+    if (left < ahead - 1 || !may_resume(x, callout, generation)) {
+        return NULL;
+    }
+    set_left(x, (int64_t)MIN(left - (ahead - 1), LEFT_MAX), ahead - 1);
+    return callout->resume;
+}
+
+/* ---- Faults --------------------------------------------------------------------------------------------- */
+
+/* Remember what the instruction met, and have its block made anew with that in mind. */
+static void add_trait(struct binxlate *x, struct block *block, unsigned index, enum trait trait)
+{
+    /* Without a copy that copes, misalignment is as good as slow. */
+    uint8_t old = block->traits[index];
+
+    block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
+    x->stats.misaligned_sites += trait == TRAIT_MISALIGNED;
+    x->stats.slow_sites += trait == TRAIT_SLOW;
+    block_drop(x, block);
+    translate_block(x, block->linear, block->roff, block->mode, block);
+}
+
+/* An access failed. True: its shadow entry can be used now. */
+static bool fill_entry(struct binxlate *x, struct block *block, const struct site *site)
+{
+    struct vcpu *cpu = x->cpu;
+    lin_t linear = (uint32_t)x->run.linear;
+    unsigned flags = view_flag(cpu) | (site->write ? PAGEWALK_WRITE : 0);
+    uint32_t error_code;
+    bool usable;
+
+    if (x->run.fault_pc == x->last_fault_pc && linear == x->last_fault_linear) {
+        x->last_fault_pc = NULL;
+        return false;
+    }
+    x->last_fault_pc = x->run.fault_pc;
+    x->last_fault_linear = linear;
+    x->stats.shadow_fills++;
+    TRY(shadow_fill(&x->shadow, &cpu->paging, linear, flags, &usable, &error_code));
+    if (!usable && ++block->slow_faults[site->index] >= SLOW_FAULTS) {
+        block->slow_faults[site->index] = 0;
+        add_trait(x, block, site->index, TRAIT_SLOW);
+    }
+    return usable;
+}
+
+static const void *serve_budget(struct binxlate *x, const struct block *block)
+{
+    x->run.left += block->count;
+    settle_count(x, 0);
+    x->cpu->rip = block->linear;
+    x->stats.exits_budget++;
+    x->interpret = block->count;
+    return NULL;
+}
+
+static const void *serve_fault(struct binxlate *x)
+{
+    struct block *block = block_at_host(x, x->run.fault_pc);
+    const struct site *site = block ? block_site(x, block, x->run.fault_pc) : NULL;
+
+    if (!block) {
+        snprintf(x->cpu->internal_error, sizeof(x->cpu->internal_error),
+                 "translator: host fault at %p, outside any block", (const void *)x->run.fault_pc);
+        x->broken = true;
+        return NULL;
+    }
+    if (!site) {
+        return serve_budget(x, block);
+    }
+    x->stats.host_faults++;
+    settle_count(x, block->count - site->index);
+    x->cpu->rip = block->linear + site->guest;
+    x->interpret = 1;
+    switch ((enum fault_kind)x->run.fault_kind) {
+    case FAULT_ADDRESS:
+        return fill_entry(x, block, site) && !block->dead ? block_insn_code(x, block, site->index) : NULL;
+    case FAULT_ALIGNMENT:
+        add_trait(x, block, site->index, TRAIT_MISALIGNED);
+        return NULL;
+    case FAULT_ARITHMETIC:
+        break;
+    }
+    return NULL;
+}
+
+static const void *serve_exit(struct binxlate *x, enum exit_reason reason)
+{
+    switch (reason) {
+    case EXIT_LOOKUP:
+        return serve_lookup(x);
+    case EXIT_VERIFY:
+        return serve_verify(x);
+    case EXIT_CHAIN:
+        return serve_chain(x);
+    case EXIT_CALLOUT:
+        return serve_callout(x);
+    case EXIT_FAULT:
+        return serve_fault(x);
+    case EXIT_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- The loops ------------------------------------------------------------------------------------------ */
+
+static void run_blocks(struct binxlate *x, const struct block *block)
+{
+    struct vcpu *cpu = x->cpu;
+    const void *code = code_exec(x, block->body);
+
+    set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LEFT_MAX), 0);
+    x->run.shift = SHIFT_OF_MODE(block->mode);
+    x->run.table = shadow_base(&x->shadow, view_of(cpu));
+    x->interpret = 0;
+    do {
+        x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
+        enum exit_reason reason = (enum exit_reason)x->enter(code);
+        cpu->rflags = (cpu->rflags & ~FLAGS_NATIVE) | (x->run.flags & FLAGS_NATIVE);
+        x->interpret = 0;
+        code = serve_exit(x, reason);
+    } while (code);
+}
+
+/* True: leave with *why. */
+static bool interpret(struct binxlate *x, uint64_t insns, enum vcpu_exit *why)
+{
+    struct vcpu *cpu = x->cpu;
+    uint64_t before = cpu->insn_count;
+
+    *why = interp_slice(cpu, insns);
+    x->stats.interpreted += cpu->insn_count - before;
+    x->interpret = 0;
+    return *why != VCPU_EXIT_BUDGET || cpu->insn_count < MIN(before + insns, cpu->budget_end);
+}
+
+enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
+{
+    struct vcpu *cpu = x->cpu;
+    enum vcpu_exit why = VCPU_EXIT_BUDGET;
+
+    cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;
+    fault_set_current(x);
+    x->interpret = 0;
+    while (cpu->insn_count < cpu->budget_end && !x->broken) {
+        struct block *block = NULL;
+        uint64_t insns = x->interpret;
+        if (insns == 0 && (attention(cpu) || cpu->halted)) {
+            insns = 1;
+        } else if (insns == 0) {
+            unsigned mode = dispatch_mode(cpu);
+            block = mode != MODE_NONE ? find_block(x, mode) : NULL;
+            insns = block ? block->count : mode != MODE_NONE ? x->interpret : INTERP_SLICE;
+        }
+        if (block && block->count <= cpu->budget_end - cpu->insn_count) {
+            run_blocks(x, block);
+        } else if (interpret(x, insns, &why)) {
+            break;
+        }
+    }
+    fault_set_current(NULL);
+    return x->broken ? VCPU_EXIT_INTERNAL : why;
+}

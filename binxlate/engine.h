@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the files of binxlate/ share: the engine, its blocks, and the conventions of translated code.
+ *
+ *   codebuf.c    the code buffer (two views) and the arena of what describes it
+ *   block.c      block store: look-up, host address to guest instruction, dropping
+ *   translate.c  a run of guest instructions into a block
+ *   gen.c        generators: one guest instruction into host code
+ *   dispatch.c   the loop around translated code: look-ups, chaining, call-outs, budget
+ *   thunk.c      the ways into translated code and out of it
+ *   fault.c      host signals inside translated code
+ *   smc.c        writes to translated code
+ *
+ * docs/binxlate.md is the overview.
+ */
+#ifndef BINXLATE_ENGINE_H
+#define BINXLATE_ENGINE_H
+
+#include "binxlate/binxlate.h"
+#include "binxlate/emit.h"
+#include "cpu/insn.h"
+#include "mmu/shadow.h"
+
+/* ---- Registers of translated code (docs/binxlate.md) ---- */
+
+#define REG_LINEAR  HOST_R8 /* linear address of an access; target of an indirect branch */
+#define REG_ENTRY   HOST_R9 /* shadow entry; argument of an exit */
+#define REG_SCRATCH HOST_R10
+#define REG_LEFT    HOST_R11 /* instructions left in the budget */
+#define REG_ESP     HOST_R12
+#define REG_SHIFT                                                                                            \
+    HOST_R13 /* 44 + 64 * mode: a shift count (12 in 32 bits, 44 in 64), and the mode to compare */
+#define REG_TABLE HOST_R14 /* read part of the view's shadow table */
+#define REG_CPU   HOST_R15
+
+#define SHIFT_COUNT         44u
+#define SHIFT_OF_MODE(mode) (SHIFT_COUNT + 64u * (mode))
+
+/*
+ * What a block depends on beside its bytes and its address.
+ *
+ *   USER  CPL is 3: the user view of memory
+ *   FS GS the segment can be used by adding its base: present, writable data, limit 4 GiB - 1
+ */
+enum block_mode { MODE_USER = 1, MODE_FS = 2, MODE_GS = 4, MODE_COUNT = 8, MODE_NONE = 0xff };
+
+/* ---- Blocks ---- */
+
+enum {
+    BLOCK_INSNS_MAX = 64,
+    BLOCK_BUCKETS = 1 << 16,
+    JUMP_CACHE_SIZE = 1 << 16, /* indexed by the low 16 bits of the target */
+};
+
+/* One memory access, or the start of an instruction without any. Sorted by host offset. */
+struct site {
+    uint16_t host;  /* offset of its first byte from the block's code */
+    uint16_t guest; /* offset of the instruction from the block's start */
+    uint8_t index;  /* of the instruction in the block */
+    bool write;     /* which half of the shadow table the access uses */
+};
+
+/* What is known of an instruction from earlier faults; kept when a block is translated again. */
+enum trait {
+    TRAIT_MISALIGNED = 1, /* met misaligned operands */
+    TRAIT_SLOW = 2,       /* met memory that is not direct: leave it to the interpreter's function */
+};
+
+struct block {
+    struct block *next_in_bucket, *next_in_frame;
+    roff_t roff;     /* first byte */
+    uint32_t linear; /* its address */
+    uint16_t length; /* bytes of guest code */
+    uint8_t mode;    /* enum block_mode bits */
+    uint8_t count;   /* instructions */
+    bool dead;
+    uint16_t site_count;
+    struct site *sites;
+    uint8_t *traits;      /* enum trait bits, one byte an instruction */
+    uint8_t *slow_faults; /* faults on memory that is not direct, one counter an instruction */
+    uint8_t *code;        /* write view */
+    uint32_t code_size;
+    /* Ways in (write view): by an indirect branch with the target in REG_LINEAR; from another page; from this one. */
+    uint8_t *indirect, *verified, *body;
+    const void *gone; /* stub that leaves to the dispatcher with rip = linear */
+};
+
+/* A direct jump that leaves a block. */
+struct chain {
+    struct block *from;
+    uint8_t *field; /* displacement to patch, write view */
+    uint32_t target;
+};
+
+/* An instruction that the interpreter's function executes. */
+struct callout {
+    struct block *block;
+    const void *resume; /* the next instruction's code; NULL: leave to the dispatcher */
+    uint8_t index;
+    uint32_t next; /* address of the next instruction */
+    struct insn insn;
+};
+
+/* Blocks of one frame of the VM's memory. */
+struct code_frame {
+    struct block *blocks;
+    uint64_t translated[PAGE_SIZE / 64]; /* bytes that are part of a block */
+    uint16_t rewritten;                  /* times that a write dropped blocks */
+};
+
+/* ---- Why translated code came back ---- */
+
+enum exit_reason {
+    EXIT_LOOKUP,  /* rip is set: find its block */
+    EXIT_VERIFY,  /* rip is set: the page of its block is mapped otherwise, or not known */
+    EXIT_CHAIN,   /* rip is set; argument: struct chain */
+    EXIT_CALLOUT, /* argument: struct callout */
+    EXIT_FAULT,   /* run.fault_* say where and what */
+    EXIT_COUNT
+};
+
+enum fault_kind { FAULT_ADDRESS, FAULT_ALIGNMENT, FAULT_ARITHMETIC };
+
+/* What thunks load and store; addressed absolutely by them. */
+struct run_state {
+    struct vcpu *cpu;
+    uint64_t *table;     /* for REG_TABLE */
+    uint64_t shift;      /* for REG_SHIFT */
+    int64_t left;        /* REG_LEFT in and out */
+    uint64_t flags;      /* host RFLAGS in and out */
+    uint64_t stack;      /* RSP inside translated code */
+    uint64_t host_stack; /* RSP outside */
+    uint64_t argument;   /* REG_ENTRY on the way out */
+    uint64_t linear;     /* REG_LINEAR on the way out */
+    const uint8_t *fault_pc;
+    uint32_t fault_kind; /* enum fault_kind */
+};
+
+struct code_buffer {
+    uint8_t *write, *exec; /* the two views */
+    size_t size;
+    size_t fixed; /* bytes of thunks at the start */
+    size_t used;
+};
+
+struct arena {
+    uint8_t *base;
+    size_t size, used;
+};
+
+struct binxlate {
+    struct vcpu *cpu;
+    struct run_state run;
+    struct shadow shadow;
+    struct code_buffer code;
+    struct arena arena;
+    uint8_t *stack; /* the stack of translated code, and the poll's guard above it */
+
+    unsigned (*enter)(const void *code);
+    const void *exit[EXIT_COUNT];
+    const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
+
+    struct block **bucket;   /* BLOCK_BUCKETS */
+    const void **jump_cache; /* JUMP_CACHE_SIZE */
+    struct block **blocks;   /* in order of code address */
+    size_t block_count, block_capacity;
+    struct code_frame **frame; /* per frame of the VM's memory; owned */
+    uint64_t frame_count;
+    uint64_t count_end; /* insn_count when run.left is 0 */
+    const uint8_t *last_fault_pc;
+    uint64_t last_fault_linear;
+
+    unsigned interpret; /* instructions to interpret before translated code is looked for again */
+    bool shadow_ready, broken, check;
+    struct binxlate_stats stats;
+};
+
+/* ---- codebuf.c ---- */
+
+int code_buffer_init(struct code_buffer *code, size_t size, struct error *error);
+void code_buffer_fini(struct code_buffer *code);
+static inline ptrdiff_t code_view(const struct code_buffer *code)
+{
+    return code->exec - code->write;
+}
+static inline const void *code_exec(const struct binxlate *x, const uint8_t *write)
+{
+    return write + code_view(&x->code);
+}
+
+int arena_init(struct arena *arena, size_t size, struct error *error);
+void arena_fini(struct arena *arena);
+/* Zeroed memory that lives until the next binxlate_reset(); NULL when used up. */
+void *arena_alloc(struct arena *arena, size_t size);
+
+/* ---- thunk.c ---- */
+
+/* Emit the thunks at the start of the code buffer. */
+int thunks_emit(struct binxlate *x, struct error *error);
+
+/* ---- block.c ---- */
+
+struct block *block_find(const struct binxlate *x, uint32_t linear, roff_t roff, unsigned mode);
+/* Enter a finished block. False: out of memory. */
+bool block_enter(struct binxlate *x, struct block *block);
+/* Nothing enters it any more; who is inside runs on to its next exit. */
+void block_drop(struct binxlate *x, struct block *block);
+/* The block whose code holds this address of the execute view, or NULL. */
+struct block *block_at_host(const struct binxlate *x, const uint8_t *pc);
+/* The site that holds the host address; NULL when it lies before the first (the poll). */
+const struct site *block_site(const struct binxlate *x, const struct block *block, const uint8_t *pc);
+/* Where the code of instruction `index` begins. */
+const void *block_insn_code(const struct binxlate *x, const struct block *block, unsigned index);
+
+/* ---- translate.c ---- */
+
+/* Translate the run at `linear`, whose bytes lie at roff. NULL: its first instruction cannot begin a block. `like`:
+ * a block to take traits from, or NULL. May reset the whole buffer. */
+struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, unsigned mode,
+                              const struct block *like);
+
+/* ---- smc.c ---- */
+
+int smc_init(struct binxlate *x, struct error *error);
+void smc_fini(struct binxlate *x);
+/* Watch the frame before its bytes are read. NULL: out of memory. */
+struct code_frame *smc_watch(struct binxlate *x, roff_t roff);
+/* May code of this frame be translated? Not where writes keep hitting it. */
+bool smc_worthwhile(const struct binxlate *x, roff_t roff);
+/* Note the block's bytes. */
+void smc_enter(struct binxlate *x, struct block *block);
+void smc_forget_all(struct binxlate *x);
+
+/* ---- fault.c ---- */
+
+int fault_init(struct error *error);
+/* The engine that runs on this thread, NULL for none. */
+void fault_set_current(struct binxlate *x);
+
+/* ---- dispatch.c ---- */
+
+/* The mode that blocks are looked up with now; MODE_NONE: not translatable. */
+unsigned dispatch_mode(const struct vcpu *cpu);
+
+#endif

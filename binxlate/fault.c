@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Host signals inside translated code.
+ *
+ *   SIGSEGV  an unusable shadow entry (a non-canonical address), or the poll at the end of the budget
+ *   SIGBUS   #AC: a misaligned operand; also a non-canonical address relative to RSP or RBP
+ *   SIGFPE   DIV, IDIV
+ *
+ * The handler decides nothing: it notes where and what, and lets the thread continue at the exit thunk, which stores
+ * the guest's registers as they were at the fault. The dispatcher does the rest in ordinary C.
+ *
+ * No alternate signal stack is needed: translated code has a stack of its own under RSP at all times. The handler
+ * begins with AC, which the kernel leaves as it was, and DF clear, as the calling convention demands.
+ *
+ * A fault outside translated code is none of ours: the default action is restored and the instruction faults again.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "binxlate/engine.h"
+
+/* The engine that runs translated code on this thread: a signal handler has no other way to know. */
+static _Thread_local struct binxlate *current_engine;
+
+void fault_set_current(struct binxlate *x)
+{
+    current_engine = x;
+}
+
+static enum fault_kind kind_of(int signal_number, const siginfo_t *info)
+{
+    if (signal_number == SIGFPE) {
+        return FAULT_ARITHMETIC;
+    }
+    return signal_number == SIGBUS && info->si_code == BUS_ADRALN ? FAULT_ALIGNMENT : FAULT_ADDRESS;
+}
+
+/* Called from the stub below. */
+void fault_handle(int signal_number, siginfo_t *info, void *context);
+
+void fault_handle(int signal_number, siginfo_t *info, void *context)
+{
+    struct binxlate *x = current_engine;
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
+
+    if (!x || pc < x->code.exec + x->code.fixed || pc >= x->code.exec + x->code.size) {
+        signal(signal_number, SIG_DFL);
+        return;
+    }
+    x->run.fault_pc = pc;
+    x->run.fault_kind = (uint32_t)kind_of(signal_number, info);
+    regs[REG_RIP] = (greg_t)(uintptr_t)x->exit[EXIT_FAULT];
+}
+
+/* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. */
+void fault_entry(int signal_number, siginfo_t *info, void *context);
+__asm__(".pushsection .text\n"
+        ".globl fault_entry\n"
+        ".hidden fault_entry\n"
+        ".type fault_entry, @function\n"
+        "fault_entry:\n\t"
+        "pushfq\n\t"
+        "andl $~0x40400, (%rsp)\n\t"
+        "popfq\n\t"
+        "jmp fault_handle\n"
+        ".size fault_entry, . - fault_entry\n"
+        ".popsection");
+
+int fault_init(struct error *error)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
+    struct sigaction action = {.sa_sigaction = fault_entry, .sa_flags = SA_SIGINFO};
+
+    sigemptyset(&action.sa_mask);
+    for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
+        if (sigaction(signals[i], &action, NULL) < 0) {
+            return error_set(error, -errno, "translator: cannot handle host faults: %s", strerror(errno));
+        }
+    }
+    return 0;
+}
