@@ -74,11 +74,25 @@ static const struct copied copied[] = {
     {MAP_0F3A, 0x00, 0xff, ALL},
 };
 
+static bool is_row(const struct insn *insn, enum opcode_map map, uint8_t first, uint8_t last)
+{
+    return insn->opcode->map == map && first <= insn->opcode->byte && insn->opcode->byte <= last;
+}
+
+/*
+ * CVTPI2PS from memory. SDM: it makes the transition to MMX operation all the same, and so does the interpreter;
+ * some processors do not, so a copy would depend on the host.
+ */
+static bool depends_on_host(const struct insn *insn)
+{
+    return is_row(insn, MAP_0F, 0x2a, 0x2a) && insn->opcode->prefix == OPP_NP && insn->memory;
+}
+
 bool reencode_supported(const struct insn *insn)
 {
     const struct opcode *row = insn->opcode;
 
-    if (row->flags & (OPF_END | OPF_CPL0 | OPF_STRING)) {
+    if ((row->flags & (OPF_END | OPF_CPL0 | OPF_STRING)) || depends_on_host(insn)) {
         return false;
     }
     for (unsigned i = 0; i < ARRAY_LEN(copied); i++) {
@@ -88,11 +102,6 @@ bool reencode_supported(const struct insn *insn)
         }
     }
     return false;
-}
-
-static bool is_row(const struct insn *insn, enum opcode_map map, uint8_t first, uint8_t last)
-{
-    return insn->opcode->map == map && first <= insn->opcode->byte && insn->opcode->byte <= last;
 }
 
 static bool is_lea(const struct insn *insn)

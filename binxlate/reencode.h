@@ -13,7 +13,7 @@
  *
  * NOT copied: implicit memory (strings, XLATB, the stack), control flow, segment and control registers, anything
  * privileged, BCD arithmetic, BOUND and ARPL, time stamps and CPUID, and what depends on FIP and FDP (FNSTENV,
- * FNSAVE, FXSAVE and their loads) or on the model (LDMXCSR). Whether the FPU may be used now (CR0.TS, CR0.EM,
+ * FNSAVE, FXSAVE and their loads) or on the model (LDMXCSR, CVTPI2PS from memory). Whether the FPU may be used now (CR0.TS, CR0.EM,
  * CR4.OSFXSR) is the caller's to know.
  */
 #ifndef BINXLATE_REENCODE_H
