@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "devices/pc.h"
 #include "vm/chardev.h"
 
 #define RAM_MIN (1 * MIB)
@@ -722,6 +723,11 @@ static int config_check(const struct vm_config *config, struct error *error)
 {
     if (!config->kernel && (config->initrd || config->append)) {
         return error_set(error, -EINVAL, "%s needs -kernel", config->initrd ? "-initrd" : "-append");
+    }
+    if (config->ram_size > PC_LOW_RAM_MAX && config->cpu_model->phys_bits < 36) {
+        return error_set(error, -EINVAL,
+                         "-m: more than 3G needs a processor with 36 address bits; '%s' has %u (try -cpu pentium3)",
+                         config->cpu_model->name, config->cpu_model->phys_bits);
     }
     if (config->daemonize && (config->nographic || config->display == CONFIG_DISPLAY_TEXT)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
