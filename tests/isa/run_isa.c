@@ -1,297 +1,188 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * run_isa CASE.asm CASE.bin: execute one self-describing case on a bare machine and compare.
+ * run_isa [-accel ENGINE] [-trace] CASE.asm CASE.bin CASE.map: execute one self-describing case and compare.
  *
- * The comment header of the source says what state to begin with and what must come out; README.md has the format.
- * The binary is the assembled source, loaded at 0x1000 and entered there.
+ * The comment header of the source says what state to begin with, what the program reports on its way and what
+ * must come out; README.md has the format. The binary is the assembled source, loaded at 0x1000 and entered there.
+ *
+ * Every case runs twice on a fresh machine: in one go, and with one instruction a call of the engine. Both must
+ * satisfy the header: nothing may depend on where a time slice ends.
  *
  * Exit status: 0 passed, 1 failed (each difference is a line on stderr), 2 the case itself is wrong.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 
-#include "tests/isa/bare_machine.h"
+#include "tests/isa/isa_board.h"
+#include "tests/isa/isa_case.h"
 
-enum { LOAD_ADDRESS = 0x1000, STACK_TOP = 0x8000, BUDGET = 1000000, LINE_MAX_LENGTH = 512, MAX_CHECKS = 64 };
+enum { LOAD_ADDRESS = 0x1000, STACK_TOP = 0x8000, BUDGET = 4000000, IMAGE_MAX = 0x10000 };
 
-struct name_value {
-    const char *name;
-    uint64_t value;
+struct run {
+    const struct isa_case *isa;
+    struct isa_board *board;
+    const char *how; /* "in one go", "by single instructions" */
+    uint64_t slice;  /* instructions a call */
+    bool trace;      /* print what is reported, as header lines */
+    unsigned events; /* reported so far */
+    unsigned failures;
 };
 
-static const char *const register_names[8] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
-
-static const struct name_value flag_names[] = {
-    {"cf", RFLAGS_CF}, {"pf", RFLAGS_PF}, {"af", RFLAGS_AF}, {"zf", RFLAGS_ZF},
-    {"sf", RFLAGS_SF}, {"tf", RFLAGS_TF}, {"if", RFLAGS_IF}, {"df", RFLAGS_DF},
-    {"of", RFLAGS_OF}, {"nt", RFLAGS_NT}, {"ac", RFLAGS_AC}, {NULL, 0},
-};
-
-static const struct name_value exception_names[] = {
-    {"#DE", EXC_DE}, {"#DB", EXC_DB}, {"#BP", EXC_BP}, {"#OF", EXC_OF}, {"#BR", EXC_BR}, {"#UD", EXC_UD},
-    {"#NM", EXC_NM}, {"#TS", EXC_TS}, {"#NP", EXC_NP}, {"#SS", EXC_SS}, {"#GP", EXC_GP}, {"#PF", EXC_PF},
-    {"#MF", EXC_MF}, {"#AC", EXC_AC}, {"#XM", EXC_XM}, {NULL, 0},
-};
-
-struct memory_check {
-    uint32_t address;
-    unsigned count;
-    uint8_t bytes[64];
-};
-
-/* What the header says. */
-struct isa_case {
-    char title[128], mode[16];
-    uint32_t set[8], expect[8];
-    bool set_given[8], expect_given[8];
-    uint64_t set_flags, set_flags_mask, expect_flags, expect_flags_mask;
-    struct memory_check set_memory[MAX_CHECKS], expect_memory[MAX_CHECKS];
-    unsigned set_memory_count, expect_memory_count;
-    bool exception;
-    uint8_t vector;
-    bool error_given, eip_given, cr2_given;
-    uint32_t error_code, eip, cr2;
-};
-
-static const char *case_path;
-static unsigned line_number, failures;
-
-PRINTF_LIKE(1, 2) static void bad_case(const char *format, ...)
+PRINTF_LIKE(2, 3) static void fail(struct run *run, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    fprintf(stderr, "%s:%u: ", case_path, line_number);
+    fprintf(stderr, "%s (%s): ", run->isa->path, run->how);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
-    exit(2);
+    run->failures++;
 }
 
-PRINTF_LIKE(1, 2) static void fail(const char *format, ...)
-{
-    va_list args;
+/* ---- Setting up ------------------------------------------------------------------------------------------- */
 
-    va_start(args, format);
-    fprintf(stderr, "%s: ", case_path);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    failures++;
-}
-
-/* ---- Reading the header --------------------------------------------------------------------------------- */
-
-static uint32_t parse_number(const char *text)
-{
-    char *end;
-
-    errno = 0;
-    long long value = strtoll(text, &end, 0);
-    if (errno || end == text || *end || value < INT32_MIN || value > UINT32_MAX) {
-        bad_case("'%s' is not a 32-bit number", text);
-    }
-    return (uint32_t)value;
-}
-
-static bool find_name(const struct name_value *table, const char *name, uint64_t *value)
-{
-    for (; table->name; table++) {
-        if (strcmp(table->name, name) == 0) {
-            *value = table->value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "eax=1" or "cf=1" into one of the two sets. */
-static void parse_assignment(char *word, uint32_t registers[8], bool given[8], uint64_t *flags,
-                             uint64_t *mask)
-{
-    char *equals = strchr(word, '=');
-    uint64_t flag;
-
-    if (!equals) {
-        bad_case("'%s' is not name=value", word);
-    }
-    *equals = 0;
-    uint32_t value = parse_number(equals + 1);
-    for (unsigned i = 0; i < 8; i++) {
-        if (strcmp(word, register_names[i]) == 0) {
-            registers[i] = value;
-            given[i] = true;
-            return;
-        }
-    }
-    if (!find_name(flag_names, word, &flag)) {
-        bad_case("'%s' is neither a register nor a flag", word);
-    }
-    *mask |= flag;
-    *flags = value ? *flags | flag : *flags & ~flag;
-}
-
-/* "0x2000 = 01 02 03" */
-static void parse_memory(char *text, struct memory_check *checks, unsigned *count)
-{
-    char *equals = strchr(text, '='), *save;
-
-    if (!equals || *count == MAX_CHECKS) {
-        bad_case("'%s' is not address = bytes", text);
-    }
-    *equals = 0;
-    struct memory_check *check = &checks[(*count)++];
-    check->address = parse_number(strtok_r(text, " \t", &save));
-    for (char *word = strtok_r(equals + 1, " \t", &save); word; word = strtok_r(NULL, " \t", &save)) {
-        char *end;
-        unsigned long byte = strtoul(word, &end, 16);
-        if (*end || byte > 0xff || check->count == sizeof(check->bytes)) {
-            bad_case("'%s' is not a byte, or one too many", word);
-        }
-        check->bytes[check->count++] = (uint8_t)byte;
-    }
-}
-
-/* "#PF error=2 eip=0x1003 cr2=0x2000" */
-static void parse_exception(char *text, struct isa_case *isa)
-{
-    char *save, *word = strtok_r(text, " \t", &save);
-    uint64_t vector = 0;
-
-    if (!word || !find_name(exception_names, word, &vector)) {
-        bad_case("unknown exception");
-    }
-    isa->exception = true;
-    isa->vector = (uint8_t)vector;
-    while ((word = strtok_r(NULL, " \t", &save))) {
-        if (strncmp(word, "error=", 6) == 0) {
-            isa->error_given = true;
-            isa->error_code = parse_number(word + 6);
-        } else if (strncmp(word, "eip=", 4) == 0) {
-            isa->eip_given = true;
-            isa->eip = parse_number(word + 4);
-        } else if (strncmp(word, "cr2=", 4) == 0) {
-            isa->cr2_given = true;
-            isa->cr2 = parse_number(word + 4);
-        } else {
-            bad_case("'%s' is not error=, eip= or cr2=", word);
-        }
-    }
-}
-
-static void parse_words(char *text, uint32_t registers[8], bool given[8], uint64_t *flags, uint64_t *mask)
-{
-    char *save;
-
-    for (char *word = strtok_r(text, " \t", &save); word; word = strtok_r(NULL, " \t", &save)) {
-        parse_assignment(word, registers, given, flags, mask);
-    }
-}
-
-static void parse_field(const char *key, char *value, struct isa_case *isa)
-{
-    if (strcmp(key, "isa") == 0) {
-        snprintf(isa->title, sizeof(isa->title), "%s", value);
-    } else if (strcmp(key, "mode") == 0) {
-        snprintf(isa->mode, sizeof(isa->mode), "%s", value);
-    } else if (strcmp(key, "set") == 0) {
-        parse_words(value, isa->set, isa->set_given, &isa->set_flags, &isa->set_flags_mask);
-    } else if (strcmp(key, "expect") == 0) {
-        parse_words(value, isa->expect, isa->expect_given, &isa->expect_flags, &isa->expect_flags_mask);
-    } else if (strcmp(key, "mem") == 0) {
-        parse_memory(value, isa->set_memory, &isa->set_memory_count);
-    } else if (strcmp(key, "expect-mem") == 0) {
-        parse_memory(value, isa->expect_memory, &isa->expect_memory_count);
-    } else if (strcmp(key, "expect-exception") == 0) {
-        parse_exception(value, isa);
-    } else {
-        bad_case("unknown field '%s'", key);
-    }
-}
-
-/* Lines "; key: value" from the second line on; any other line ends the header. */
-static void parse_case(FILE *file, struct isa_case *isa)
-{
-    char line[LINE_MAX_LENGTH];
-
-    while (fgets(line, sizeof(line), file)) {
-        line_number++;
-        char *colon = strchr(line, ':'), *key = line + 1;
-        if (strstr(line, "SPDX")) {
-            continue;
-        }
-        if (line[0] != ';' || !colon) {
-            break;
-        }
-        *colon = 0;
-        while (isspace((unsigned char)*key)) {
-            key++;
-        }
-        char *value = colon + 1;
-        while (isspace((unsigned char)*value)) {
-            value++;
-        }
-        value[strcspn(value, "\r\n")] = 0;
-        parse_field(key, value, isa);
-    }
-    if (!*isa->title || !*isa->mode) {
-        bad_case("a case needs the fields 'isa' and 'mode'");
-    }
-}
-
-/* ---- Running -------------------------------------------------------------------------------------------- */
-
-static void enter_mode(struct bare_machine *bare, const struct isa_case *isa)
+static void enter_mode(struct isa_board *board, const struct isa_case *isa)
 {
     if (strcmp(isa->mode, "flat32") == 0) {
-        bare_enter_protected(bare, 32);
+        bare_enter_protected(&board->bare, 32);
     } else if (strcmp(isa->mode, "flat16") == 0) {
-        bare_enter_protected(bare, 16);
+        bare_enter_protected(&board->bare, 16);
     } else if (strcmp(isa->mode, "real16") == 0) {
-        bare_enter_real(bare);
+        bare_enter_real(&board->bare);
     } else {
-        bad_case("unknown mode '%s'", isa->mode);
+        isa_case_bad(isa, "unknown mode '%s'", isa->mode);
     }
 }
 
-static void load_binary(struct bare_machine *bare, const char *path)
+static void set_up(struct isa_board *board, const struct isa_case *isa, const uint8_t *image, size_t size)
 {
-    static uint8_t bytes[0x7000];
+    enter_mode(board, isa);
+    set_reg32(board->bare.cpu, RSP, STACK_TOP);
+    for (unsigned i = 0; i < isa->set.count; i++) {
+        if (!isa_board_set(board, isa->set.entry[i].name, isa->set.entry[i].value)) {
+            isa_case_bad(isa, "'%s' cannot be set", isa->set.entry[i].name);
+        }
+    }
+    board->bare.cpu->rip = LOAD_ADDRESS;
+    bare_load(&board->bare, LOAD_ADDRESS, image, size);
+    for (unsigned i = 0; i < isa->set_memory_count; i++) {
+        const struct isa_memory *memory = &isa->set_memory[i];
+        bare_load(&board->bare, memory->address, memory->bytes, memory->count);
+    }
+    vcpu_sync(board->bare.cpu);
+}
+
+static size_t read_image(const char *path, uint8_t image[IMAGE_MAX])
+{
     FILE *file = fopen(path, "rb");
 
     if (!file) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         exit(2);
     }
-    size_t count = fread(bytes, 1, sizeof(bytes), file);
+    size_t size = fread(image, 1, IMAGE_MAX, file);
     fclose(file);
-    bare_load(bare, LOAD_ADDRESS, bytes, count);
+    return size;
 }
 
-static void set_up(struct bare_machine *bare, struct isa_case *isa)
+/* ---- Comparing values --------------------------------------------------------------------------------------- */
+
+static void compare_values(struct run *run, const char *where, const struct isa_values *values,
+                           const struct isa_frame *frame)
 {
-    enter_mode(bare, isa);
-    if (!isa->set_given[RSP]) {
-        isa->set[RSP] = STACK_TOP;
+    for (unsigned i = 0; i < values->count; i++) {
+        const struct isa_value *expected = &values->entry[i];
+        uint32_t value;
+        if (!isa_board_value(run->board, run->isa, frame, expected->name, &value)) {
+            fail(run, "%s: there is no '%s'", where, expected->name);
+        } else if (value != expected->value) {
+            fail(run, "%s: %s is %#x, expected %#x", where, expected->name, value, expected->value);
+        }
     }
-    for (unsigned i = 0; i < 8; i++) {
-        set_reg32(bare->cpu, i, isa->set[i]);
-    }
-    bare->cpu->rflags = RFLAGS_FIXED1 | isa->set_flags;
-    bare->cpu->rip = LOAD_ADDRESS;
-    for (unsigned i = 0; i < isa->set_memory_count; i++) {
-        bare_load(bare, isa->set_memory[i].address, isa->set_memory[i].bytes, isa->set_memory[i].count);
-    }
-    vcpu_sync(bare->cpu);
 }
 
-/* ---- Comparing ------------------------------------------------------------------------------------------ */
+/* ---- Reports ------------------------------------------------------------------------------------------------ */
+
+static void describe(const struct isa_frame *frame, char *text, size_t size)
+{
+    char name[16];
+
+    if (!frame) {
+        snprintf(text, size, "checkpoint");
+        return;
+    }
+    snprintf(text, size, "%s error=%#x eip=%#x cs=%#x ss=%#x esp=%#x eflags=%#x",
+             isa_vector_name((uint8_t)frame->vector, name), frame->error, frame->eip, frame->cs, frame->ss,
+             frame->esp, frame->eflags);
+}
+
+static void trace(const struct run *run, const char *text)
+{
+    const struct vcpu *cpu = run->board->bare.cpu;
+
+    printf("; event: %s", text);
+    for (unsigned i = 0; i < 8; i++) {
+        printf(" %s%s=%#x", i == RSP ? "now." : "", isa_register_names[i], reg32(cpu, i));
+    }
+    printf(" now.cs=%#x cr2=%#x dr6=%#x\n", cpu->seg[SEG_CS].selector, (uint32_t)cpu->cr2,
+           (uint32_t)cpu->dr[6]);
+}
+
+static bool is_expected(const struct isa_event *event, const struct isa_frame *frame)
+{
+    return event->kind == (frame ? ISA_INTERRUPT : ISA_CHECKPOINT) &&
+           (!frame || event->vector == frame->vector);
+}
+
+/* The program reports something: it must be the next event of the header. False: give up. */
+static bool check_report(struct run *run)
+{
+    struct isa_frame storage, *frame = NULL;
+    char text[160], where[32];
+
+    if (run->board->report != ISA_REPORT_CHECKPOINT) {
+        frame = &storage;
+        if (!isa_board_frame(run->board, frame)) {
+            fail(run, "a handler's stack cannot be read");
+            return false;
+        }
+    }
+    describe(frame, text, sizeof(text));
+    if (run->trace) {
+        trace(run, text);
+    }
+    const struct isa_event *event = &run->isa->event[run->events];
+    if (run->events == run->isa->event_count || !is_expected(event, frame)) {
+        fail(run, "event %u is not as expected, but %s", run->events + 1, text);
+        return run->trace && run->events++ < run->isa->event_count;
+    }
+    run->events++;
+    snprintf(where, sizeof(where), "line %u", event->line);
+    compare_values(run, where, &event->values, frame);
+    return true;
+}
+
+/* Run to the end. False: given up on the way. */
+static bool execute(struct run *run, enum vcpu_exit *why)
+{
+    struct vcpu *cpu = run->board->bare.cpu;
+
+    do {
+        *why = isa_board_run(run->board, run->slice);
+        if (run->board->report != ISA_REPORT_NONE && !check_report(run)) {
+            return false;
+        }
+    } while (*why == VCPU_EXIT_BUDGET && cpu->insn_count < BUDGET);
+    return true;
+}
+
+/* ---- The end ------------------------------------------------------------------------------------------------- */
 
 /*
- * The bare machine has no interrupt table, so delivering the exception failed with #GP, whose error code names the
- * gate that was missing (index << 3 | IDT | EXT). That the report begins with a benign exception's #GP, and with
- * the exception itself otherwise, is the rule for combining them.
+ * Without an interrupt table, delivering the exception failed with #GP, whose error code names the gate that was
+ * missing (index << 3 | IDT | EXT). That the report begins with a benign exception's #GP, and with the exception
+ * itself otherwise, is the rule for combining them.
  */
 static uint8_t first_vector(const struct shutdown_report *report, bool *error_known)
 {
@@ -301,94 +192,149 @@ static uint8_t first_vector(const struct shutdown_report *report, bool *error_kn
     return missing_gate ? (uint8_t)(report->error_code[0] >> 3) : report->vector[0];
 }
 
-static void compare_exception(const struct bare_machine *bare, const struct isa_case *isa, enum vcpu_exit why)
+static void compare_exception(struct run *run)
 {
-    const struct shutdown_report *report = &bare->cpu->shutdown;
+    const struct shutdown_report *report = &run->board->bare.cpu->shutdown;
     bool error_known;
-
-    if (!isa->exception) {
-        if (why == VCPU_EXIT_SHUTDOWN) {
-            fail("unexpected exception %u at %x", first_vector(report, &error_known), (uint32_t)report->rip);
-        } else if (why != VCPU_EXIT_HALT) {
-            fail("did not reach HLT, stopped at %x", (uint32_t)bare->cpu->rip);
-        }
-        return;
-    }
-    if (why != VCPU_EXIT_SHUTDOWN) {
-        fail("exception %u was expected, none came", isa->vector);
-        return;
-    }
     uint8_t vector = first_vector(report, &error_known);
-    if (vector != isa->vector) {
-        fail("exception %u was expected, %u came", isa->vector, vector);
+    struct isa_frame frame = {.error = report->error_code[0], .eip = (uint32_t)report->rip};
+
+    if (vector != run->isa->vector[0]) {
+        fail(run, "exception %u was expected, %u came", run->isa->vector[0], vector);
     }
-    if (isa->error_given && error_known && report->error_code[0] != isa->error_code) {
-        fail("error code %x, expected %x", report->error_code[0], isa->error_code);
+    if (!error_known && isa_values_find(&run->isa->end_values, "error")) {
+        fail(run, "the error code of this exception cannot be known");
     }
-    if (isa->eip_given && report->rip != isa->eip) {
-        fail("exception at %x, expected at %x", (uint32_t)report->rip, isa->eip);
+    compare_values(run, "exception", &run->isa->end_values, &frame);
+}
+
+static void compare_shutdown(struct run *run)
+{
+    const struct shutdown_report *report = &run->board->bare.cpu->shutdown;
+
+    if (report->count != run->isa->vector_count) {
+        fail(run, "the chain has %u exceptions, expected %u", report->count, run->isa->vector_count);
     }
-    if (isa->cr2_given && report->cr2 != isa->cr2) {
-        fail("CR2 %x, expected %x", (uint32_t)report->cr2, isa->cr2);
+    for (unsigned i = 0; i < report->count && i < run->isa->vector_count; i++) {
+        if (report->vector[i] != run->isa->vector[i]) {
+            fail(run, "exception %u of the chain is %u, expected %u", i, report->vector[i],
+                 run->isa->vector[i]);
+        }
     }
 }
 
-static void compare_registers(const struct bare_machine *bare, const struct isa_case *isa)
+static void compare_end(struct run *run, enum vcpu_exit why)
+{
+    const struct vcpu *cpu = run->board->bare.cpu;
+    bool halted = run->isa->end == ISA_END_HALT, error_known;
+
+    if (why == VCPU_EXIT_SHUTDOWN && halted) {
+        fail(run, "unexpected exception %u at %x", first_vector(&cpu->shutdown, &error_known),
+             (uint32_t)cpu->shutdown.rip);
+    } else if (why == VCPU_EXIT_HALT && !halted) {
+        fail(run, "exception %u was expected, none came", run->isa->vector[0]);
+    } else if (why == VCPU_EXIT_BUDGET) {
+        fail(run, "does not end, is at %x", (uint32_t)cpu->rip);
+    } else if (run->isa->end == ISA_END_EXCEPTION) {
+        compare_exception(run);
+    } else if (run->isa->end == ISA_END_SHUTDOWN) {
+        compare_shutdown(run);
+    }
+    if (run->events < run->isa->event_count) {
+        fail(run, "%u of %u events were reported; the next is in line %u", run->events, run->isa->event_count,
+             run->isa->event[run->events].line);
+    }
+}
+
+/* Registers that the header does not name are as they were. */
+static void compare_unnamed(struct run *run)
 {
     for (unsigned i = 0; i < 8; i++) {
-        uint32_t expected = isa->expect_given[i] ? isa->expect[i] : isa->set[i], value = reg32(bare->cpu, i);
-        if (value != expected) {
-            fail("%s is %08x, expected %08x", register_names[i], value, expected);
-        }
-    }
-    for (const struct name_value *flag = flag_names; flag->name; flag++) {
-        bool value = (bare->cpu->rflags & flag->value) != 0,
-             expected = (isa->expect_flags & flag->value) != 0;
-        if ((isa->expect_flags_mask & flag->value) && value != expected) {
-            fail("%s is %d, expected %d", flag->name, value, expected);
+        const char *name = isa_register_names[i];
+        const struct isa_value *set = isa_values_find(&run->isa->set, name);
+        uint32_t before = set ? set->value : i == RSP ? STACK_TOP : 0, value = reg32(run->board->bare.cpu, i);
+        if (!isa_values_find(&run->isa->expect, name) && value != before) {
+            fail(run, "%s is %#x, expected %#x", name, value, before);
         }
     }
 }
 
-static void compare_memory(struct bare_machine *bare, const struct isa_case *isa)
+static void compare_memory(struct run *run)
 {
-    for (unsigned i = 0; i < isa->expect_memory_count; i++) {
-        const struct memory_check *check = &isa->expect_memory[i];
+    for (unsigned i = 0; i < run->isa->expect_memory_count; i++) {
+        const struct isa_memory *check = &run->isa->expect_memory[i];
         for (unsigned j = 0; j < check->count; j++) {
-            uint8_t byte;
-            addr_space_peek(&bare->mem, check->address + j, &byte, 1);
+            uint8_t byte = 0;
+            addr_space_peek(&run->board->bare.mem, check->address + j, &byte, 1);
             if (byte != check->bytes[j]) {
-                fail("memory at %x is %02x, expected %02x", check->address + j, byte, check->bytes[j]);
+                fail(run, "memory at %x is %02x, expected %02x", check->address + j, byte, check->bytes[j]);
             }
         }
     }
 }
 
+/* ---- Runs ---------------------------------------------------------------------------------------------------- */
+
+static unsigned run_case(const struct isa_case *isa, const uint8_t *image, size_t size,
+                         enum isa_engine engine, bool single, bool trace_it)
+{
+    static struct isa_board board;
+    struct run run = {
+        .isa = isa,
+        .board = &board,
+        .how = single ? "by single instructions" : "in one go",
+        .slice = single ? 1 : BUDGET,
+        .trace = trace_it,
+    };
+    enum vcpu_exit why;
+
+    isa_board_init(&board, engine, *isa->cpu ? isa->cpu : NULL);
+    set_up(&board, isa, image, size);
+    if (execute(&run, &why)) {
+        compare_end(&run, why);
+        compare_values(&run, "end", &isa->expect, NULL);
+        if (!isa->reports) {
+            compare_unnamed(&run);
+        }
+        compare_memory(&run);
+    }
+    isa_board_fini(&board);
+    return run.failures;
+}
+
+static enum isa_engine parse_engine(const char *name)
+{
+    if (strcmp(name, "interp") != 0) {
+        fprintf(stderr, "run_isa: unknown engine '%s'; there is: interp\n", name);
+        exit(2);
+    }
+    return ISA_ENGINE_INTERP;
+}
+
 int main(int argc, char **argv)
 {
-    static struct bare_machine bare;
     static struct isa_case isa;
+    static uint8_t image[IMAGE_MAX];
+    enum isa_engine engine = ISA_ENGINE_INTERP;
+    bool trace_it = false;
+    int at = 1;
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: run_isa CASE.asm CASE.bin\n");
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "-accel") == 0 && at + 1 < argc) {
+            engine = parse_engine(argv[++at]);
+        } else if (strcmp(argv[at], "-trace") == 0) {
+            trace_it = true;
+        } else {
+            break;
+        }
+    }
+    if (argc - at != 3) {
+        fprintf(stderr, "usage: run_isa [-accel ENGINE] [-trace] CASE.asm CASE.bin CASE.map\n");
         return 2;
     }
-    case_path = argv[1];
-    FILE *file = fopen(case_path, "r");
-    if (!file) {
-        fprintf(stderr, "%s: %s\n", case_path, strerror(errno));
-        return 2;
-    }
-    parse_case(file, &isa);
-    fclose(file);
-
-    bare_init(&bare);
-    set_up(&bare, &isa);
-    load_binary(&bare, argv[2]);
-    enum vcpu_exit why = interp_run(bare.cpu, BUDGET);
-    compare_exception(&bare, &isa, why);
-    compare_registers(&bare, &isa);
-    compare_memory(&bare, &isa);
-    bare_fini(&bare);
+    isa_case_read(&isa, argv[at], argv[at + 2]);
+    size_t size = read_image(argv[at + 1], image);
+    unsigned failures = run_case(&isa, image, size, engine, false, trace_it);
+    failures += run_case(&isa, image, size, engine, true, false);
     return failures != 0;
 }
