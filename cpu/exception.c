@@ -338,6 +338,12 @@ static enum exception_class classify(uint8_t vector)
     }
 }
 
+/*
+ * DEVIATION: an #AC handler at CPL 3 on a misaligned stack makes #AC upon #AC for ever, as #AC is benign, and a processor
+ * hangs until RESET#. So many deliveries of one exception are a shutdown here: the host has to get its thread back.
+ */
+enum { DELIVERIES_MAX = 1000 };
+
 /* Do first and second make a double fault (or, when the first is one, a shutdown)? */
 static bool escalates(enum exception_class first, enum exception_class second)
 {
@@ -381,7 +387,7 @@ bool exception_deliver(struct vcpu *cpu)
 
     log_check_exception(cpu, -1, current.vector);
     record_link(cpu, &report, 0, &current);
-    for (;;) {
+    for (unsigned i = 0; i < DELIVERIES_MAX; i++) {
         cpu->exception.pending = false;
         if (event_deliver(cpu, EVENT_EXCEPTION, current.vector, current.has_error, current.error_code)) {
             return true;
@@ -399,6 +405,7 @@ bool exception_deliver(struct vcpu *cpu)
         }
         current = next;
     }
+    return shut_down(cpu, &report);
 }
 
 /* ---- Software interrupts ----------------------------------------------------------------------------------- */

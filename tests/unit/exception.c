@@ -585,6 +585,21 @@ Test(exception, faulting_interrupt_is_served_as_an_exception)
     cr_assert_eq(stack_word(&f, 4, 0), 0x30 * 8 + 3);
 }
 
+/* A handler of #AC at CPL 3 whose stack is misaligned: the delivery itself raises #AC, which is benign. */
+Test(exception, alignment_check_upon_alignment_check_ends, .timeout = 10)
+{
+    set_cpl(&f, 3);
+    idt_gate(&f, EXC_AC, SEL_CODE3, HANDLER, A_INT32 | A_DPL(3));
+    f.cpu->cr0 |= CR0_AM;
+    rflags_set(f.cpu, RFLAGS_AC, RFLAGS_AC);
+    f.cpu->gpr[RSP] = AT_STACK3 - 1;
+    raise_error(f.cpu, EXC_AC, 0);
+    cr_assert_not(exception_deliver(f.cpu));
+    cr_assert_eq(f.cpu->shutdown.vector[0], EXC_AC);
+    cr_assert_eq(f.cpu->rip, AT_CODE);
+    cr_assert_eq(reg32(f.cpu, RSP), AT_STACK3 - 1);
+}
+
 /* ---- Task gates ------------------------------------------------------------------------------------------- */
 
 Test(exception, task_gate_runs_the_handler_as_a_task)
