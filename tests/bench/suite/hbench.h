@@ -25,7 +25,7 @@
 enum {
     ARENA_SIZE = 16 << 20, /* bytes */
     PAGE_SIZE = 4096,
-    TEXT_LINES = 10000, /* of the file that the program kernels read */
+    TEXT_LINES = 10000, /* that the program kernels read */
 };
 
 /* What the kernels share. */
@@ -63,8 +63,8 @@ enum {
     SYS_open = 5,
     SYS_close = 6,
     SYS_waitpid = 7,
-    SYS_unlink = 10,
     SYS_execve = 11,
+    SYS_lseek = 19,
     SYS_getpid = 20,
     SYS_pipe = 42,
     SYS_dup2 = 63,
@@ -78,6 +78,7 @@ enum {
     SYS_sched_setaffinity = 241,
     SYS_exit_group = 252,
     SYS_getcpu = 318,
+    SYS_memfd_create = 356,
     SYS_clock_gettime64 = 403,
 };
 
@@ -161,7 +162,6 @@ uint32_t fork_exit_pass(struct bench *b);
 uint32_t fork_exec_pass(struct bench *b);
 
 void text_prepare(struct bench *b); /* programs.c */
-void text_finish(struct bench *b);
 uint32_t shell_loop_pass(struct bench *b);
 uint32_t sort_file_pass(struct bench *b);
 uint32_t gzip_pass(struct bench *b);

@@ -49,8 +49,8 @@ static const struct kernel kernels[] = {
     {"fork_exit", GROUP_SYSTEM, FORKS, fork_exit_pass, NULL, NULL},
     {"fork_exec", GROUP_SYSTEM, FORKS, fork_exec_pass, NULL, NULL},
     {"shell_loop", GROUP_SYSTEM, 1, shell_loop_pass, NULL, NULL},
-    {"sort_file", GROUP_SYSTEM, 1, sort_file_pass, text_prepare, text_finish},
-    {"gzip", GROUP_SYSTEM, 1, gzip_pass, text_prepare, text_finish},
+    {"sort_file", GROUP_SYSTEM, 1, sort_file_pass, text_prepare, close_finish},
+    {"gzip", GROUP_SYSTEM, 1, gzip_pass, text_prepare, close_finish},
 };
 
 enum {
