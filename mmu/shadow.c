@@ -2,14 +2,14 @@
 /*
  * Shadow page tables, tier 1: filling, flushing, protecting.
  *
- * SDM: Volume 3A, "Paging", section "Caching Translation Information": what a processor may cache, and when it
- * has to forget. A shadow table is a TLB of unlimited size in these terms.
+ * SDM: Volume 3A, "Paging", section "Caching Translation Information": what a processor may cache, and when
+ * it has to forget. A shadow table is a TLB of unlimited size in these terms.
  *
  * Three sizes matter:
  *   page    4 KiB of linear addresses, one entry of each kind in each view
  *   line    8 pages: 64 bytes of entries, 32 or 64 of the guest's page table. Filled and cleared as one
- *   chunk   512 pages: 4 KiB of entries, 64 lines (hence masks of 64 bits). All of it comes from one entry of the
- *           guest's page directory; where that one changed, the chunk is dropped at the next fill
+ *   chunk   512 pages: 4 KiB of entries, 64 lines (hence masks of 64 bits). All of it comes from one entry of
+ *           the guest's page directory; where that one changed, the chunk is dropped at the next fill
  *
  * Not modelled: what a processor caches of upper levels; 4-level paging.
  */
@@ -28,7 +28,7 @@
 
 #define NO_ROFF       UINT64_MAX
 #define LINES         (SHADOW_CHUNK_PAGES / SHADOW_LINE_PAGES)
-#define PATTERN_SIZE  (2 * MIB)
+#define PATTERN_SIZE  (1 * MIB)
 #define WRITER_FRAMES ((uint64_t)1 << 20) /* frames with a word of their own in shadow->writers */
 
 _Static_assert(LINES == 64, "a line mask has a bit for every line of a chunk");
@@ -94,7 +94,8 @@ static void lay_out_space(struct shadow_space *space, uint8_t *memory)
     }
 }
 
-static struct shadow_space *create_space(int pattern, struct error *error)
+/* One more space. NULL with text: the host has no room for it. */
+static struct shadow_space *create_space(struct shadow *shadow, struct error *error)
 {
     struct shadow_space *space = calloc(1, sizeof(*space));
     uint8_t *memory = MAP_FAILED;
@@ -102,7 +103,7 @@ static struct shadow_space *create_space(int pattern, struct error *error)
         memory = mmap(NULL, SPACE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                       -1, 0);
     }
-    if (memory == MAP_FAILED || !map_pattern(memory, pattern)) {
+    if (memory == MAP_FAILED || !map_pattern(memory, shadow->pattern)) {
         error_set(error, -errno, "cannot reserve shadow tables of %llu MiB: %s",
                   (unsigned long long)(SPACE_SIZE / MIB), strerror(errno));
         if (memory != MAP_FAILED) {
@@ -112,12 +113,14 @@ static struct shadow_space *create_space(int pattern, struct error *error)
         return NULL;
     }
     lay_out_space(space, memory);
+    space->generation = ++shadow->generations;
+    shadow->space[shadow->space_count++] = space;
     return space;
 }
 
 int shadow_init(struct shadow *shadow, struct error *error)
 {
-    *shadow = (struct shadow){.generation = 1};
+    *shadow = (struct shadow){0};
     int code = shadow->pattern = create_pattern(error);
     if (code < 0) {
         return code;
@@ -128,11 +131,12 @@ int shadow_init(struct shadow *shadow, struct error *error)
         code = error_set(error, -errno, "cannot reserve the index of shadow tables: %s", strerror(errno));
         goto close_pattern;
     }
-    shadow->current = create_space(shadow->pattern, error);
+    shadow->current = create_space(shadow, error);
     if (!shadow->current) {
         code = -ENOMEM;
         goto unmap_writers;
     }
+    shadow->generation = shadow->current->generation;
     return 0;
 
 unmap_writers:
@@ -148,8 +152,10 @@ void shadow_fini(struct shadow *shadow)
     if (!shadow->current) {
         return;
     }
-    munmap(shadow->current->memory, SPACE_SIZE);
-    free(shadow->current);
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        munmap(shadow->space[i]->memory, SPACE_SIZE);
+        free(shadow->space[i]);
+    }
     munmap(shadow->writers, WRITER_FRAMES * sizeof(uint64_t));
     close(shadow->pattern);
     *shadow = (struct shadow){.pattern = -1};
@@ -168,12 +174,15 @@ static uint64_t line_bit(uint32_t page)
     return BIT(page / SHADOW_LINE_PAGES % LINES);
 }
 
-static void change_generation(struct shadow *shadow)
+static void change_generation(struct shadow *shadow, struct shadow_space *space)
 {
-    shadow->generation++;
+    space->generation = ++shadow->generations;
+    if (space == shadow->current) {
+        shadow->generation = space->generation;
+    }
 }
 
-/* Lines that may hold usable entries of any kind. Where a write or fetch entry is usable, so is the read one. */
+/* Lines that may hold usable entries: where a write or fetch entry is usable, so is the read one. */
 static uint64_t chunk_lines(const struct shadow_chunk *chunk)
 {
     return chunk->lines[SHADOW_READ];
@@ -205,11 +214,13 @@ static void clear_line(uint64_t *line)
 }
 
 /* Drop those of the chunk's lines that the mask names, and what is known of them. */
-static void clear_lines(struct shadow *shadow, struct shadow_table *table, unsigned number, uint64_t mask)
+static void clear_lines(struct shadow *shadow, struct shadow_space *space, unsigned view, unsigned number,
+                        uint64_t mask)
 {
+    struct shadow_table *table = &space->view[view];
     struct shadow_chunk *chunk = &table->chunk[number];
     if (chunk->lines[SHADOW_FETCH] & mask) {
-        change_generation(shadow);
+        change_generation(shadow, space);
     }
     for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
         uint64_t *entries = &table->entry[kind][number * SHADOW_CHUNK_PAGES];
@@ -232,23 +243,25 @@ static void clear_lines(struct shadow *shadow, struct shadow_table *table, unsig
 static void clear_chunk(struct shadow *shadow, struct shadow_space *space, unsigned number)
 {
     for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
-        clear_lines(shadow, &space->view[view], number, UINT64_MAX);
+        clear_lines(shadow, space, view, number, UINT64_MAX);
     }
-    space->source[number].page_shift = 0;
 }
 
-/* Drop a page in both views. */
-static void clear_page(struct shadow *shadow, struct shadow_space *space, uint32_t page)
+/* Drop a page in both views. True: there was something to drop. */
+static bool clear_page(struct shadow *shadow, struct shadow_space *space, uint32_t page)
 {
+    bool entered = false;
     for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
         struct shadow_table *table = &space->view[view];
+        entered = entered || get_entry(table, SHADOW_READ, page) != SHADOW_UNUSABLE;
         if (get_entry(table, SHADOW_FETCH, page) != SHADOW_UNUSABLE) {
-            change_generation(shadow);
+            change_generation(shadow, space);
         }
         for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
             set_entry(table, kind, page, SHADOW_UNUSABLE);
         }
     }
+    return entered;
 }
 
 /* ---- Where entries come from --------------------------------------------------------------------------- */
@@ -306,11 +319,14 @@ static void note_leaves(struct shadow *shadow, struct shadow_space *space, const
     unsigned size = pae ? 8 : 4;
     roff_t roff = table_roff + size * (first % (PAGE_SIZE / size));
     for (unsigned i = 0; i < SHADOW_LINE_PAGES; i++) {
+        uint64_t *old = &space->leaf[first + i];
         uint64_t leaf = load_entry(ctx->mem->ram, roff + size * i, pae);
-        if (!still_gives(space->leaf[first + i], leaf)) {
-            clear_page(shadow, space, first + i);
+        if (UNLIKELY(*old != leaf)) {
+            if (!still_gives(*old, leaf) && clear_page(shadow, space, first + i)) {
+                shadow->stats.pages_outdated++;
+            }
+            *old = leaf;
         }
-        space->leaf[first + i] = leaf;
     }
 }
 
@@ -332,6 +348,11 @@ struct fill {
     struct backing backing;
 };
 
+/* What a walk allows in a view, without anything being written to the guest's tables. */
+struct rights {
+    bool read, write, fetch;
+};
+
 /* Find the page at `gpa`, and how far the same answer reaches. */
 static void find_backing(struct backing *backing, const struct addr_space *mem, gpa_t gpa)
 {
@@ -349,73 +370,86 @@ static void find_backing(struct backing *backing, const struct addr_space *mem, 
     }
     const struct flat_range *range = addr_space_find(mem, gpa);
     if (gpa >= range->first && backing->last < range->last) {
-        uint64_t left = range->last - backing->last;
-        backing->last += ALIGN_DOWN(left, PAGE_SIZE);
+        backing->last += ALIGN_DOWN(range->last - backing->last, PAGE_SIZE);
     }
 }
 
-/* May this frame be written through an entry that chunk `number` holds? From now on, then. */
-static void note_writer(struct shadow *shadow, roff_t roff, unsigned number)
+static struct rights find_rights(const struct fill *fill, const struct pagewalk *walk)
 {
-    shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(number % 64);
+    unsigned user = fill->flags & PAGEWALK_USER;
+    return (struct rights){
+        .read = pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_READ),
+        .write = walk->dirty && pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_WRITE),
+        .fetch = pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_FETCH),
+    };
 }
 
-/* Enter a page that lies at `gpa` with the rights of `walk`. */
-static void enter_page(struct fill *fill, const struct pagewalk *walk, uint32_t page, gpa_t gpa)
+/* Enter a fetch entry where one was asked for; one that is there must not contradict the page's others. */
+static void enter_fetch(struct fill *fill, uint32_t page, uint64_t entry)
+{
+    uint64_t old = get_entry(fill->table, SHADOW_FETCH, page);
+    if (old == entry) {
+        return;
+    }
+    if (old != SHADOW_UNUSABLE) {
+        change_generation(fill->shadow, fill->space);
+    }
+    set_entry(fill->table, SHADOW_FETCH, page, fill->flags & PAGEWALK_FETCH ? entry : SHADOW_UNUSABLE);
+}
+
+/* Enter a page that lies at `gpa`. */
+static void enter_page(struct fill *fill, struct rights rights, uint32_t page, gpa_t gpa)
+{
+    const struct ram *ram = fill->ctx->mem->ram;
+    uint64_t read = SHADOW_UNUSABLE, write = SHADOW_UNUSABLE;
+    find_backing(&fill->backing, fill->ctx->mem, gpa);
+    if (fill->backing.read != NO_ROFF && rights.read) {
+        roff_t roff = fill->backing.read + (gpa - fill->backing.first);
+        read = (uintptr_t)ram_ptr(ram, roff) - ((uint64_t)page << PAGE_SHIFT);
+        if (rights.write && fill->backing.write == fill->backing.read && !ram_watched(ram, roff)) {
+            write = read;
+            fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
+        }
+    }
+    set_entry(fill->table, SHADOW_READ, page, read);
+    set_entry(fill->table, SHADOW_WRITE, page, write);
+    enter_fetch(fill, page, rights.fetch ? read : SHADOW_UNUSABLE);
+}
+
+/* Lines of the chunk may have got entries: let flushes know, and count the table's memory. */
+static void note_lines(struct fill *fill, unsigned number, uint64_t lines, bool global)
 {
     struct shadow_table *table = fill->table;
-    const struct ram *ram = fill->ctx->mem->ram;
-    unsigned user = fill->flags & PAGEWALK_USER;
-    find_backing(&fill->backing, fill->ctx->mem, gpa);
-    roff_t roff = fill->backing.read;
-    uint64_t read = SHADOW_UNUSABLE, write = SHADOW_UNUSABLE, fetch = SHADOW_UNUSABLE;
-    if (roff != NO_ROFF && pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_READ)) {
-        roff += gpa - fill->backing.first;
-        read = (uintptr_t)ram_ptr(ram, roff) - ((uint64_t)page << PAGE_SHIFT);
-        if (walk->dirty && fill->backing.write == fill->backing.read && !ram_watched(ram, roff) &&
-            pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_WRITE)) {
-            write = read;
-            note_writer(fill->shadow, roff, chunk_of(page));
-        }
-        fetch = pagewalk_allowed(fill->ctx, walk, user | PAGEWALK_FETCH) ? read : SHADOW_UNUSABLE;
-    }
-    uint64_t old = get_entry(table, SHADOW_FETCH, page);
-    if (old != SHADOW_UNUSABLE && old != fetch) {
-        change_generation(fill->shadow);
-    }
-    if (!(fill->flags & PAGEWALK_FETCH) && old != fetch) {
-        fetch = SHADOW_UNUSABLE;
-    }
-    set_entry(table, SHADOW_READ, page, read);
-    set_entry(table, SHADOW_WRITE, page, write);
-    set_entry(table, SHADOW_FETCH, page, fetch);
-}
-
-/* Lines of the chunk got entries: let flushes know. */
-static void note_lines(struct shadow_table *table, unsigned number, uint64_t lines, bool global)
-{
+    struct shadow_chunk *chunk = &table->chunk[number];
     table->touched[number / 64] |= BIT(number % 64);
     if (!global) {
-        table->chunk[number].local |= lines;
+        chunk->local |= lines;
         table->local[number / 64] |= BIT(number % 64);
+    }
+    for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
+        if (chunk->lines[kind] && !(chunk->backed & BIT(kind))) {
+            chunk->backed |= (uint8_t)BIT(kind);
+            fill->space->backed++;
+        }
     }
 }
 
 /* All of the chunk lies in one large page, or paging is off: one set of rights, frames in a row. */
 static void fill_chunk(struct fill *fill, const struct pagewalk *walk, uint32_t page, unsigned page_shift)
 {
+    struct rights rights = find_rights(fill, walk);
     gpa_t offset_mask = BITS(page_shift - 1, 0);
     gpa_t frame = walk->gpa & ~offset_mask;
     uint32_t first = (uint32_t)ALIGN_DOWN(page, SHADOW_CHUNK_PAGES);
     for (uint32_t i = first; i < first + SHADOW_CHUNK_PAGES; i++) {
         gpa_t gpa = (frame | (((gpa_t)i << PAGE_SHIFT) & offset_mask)) & fill->ctx->a20_mask;
-        enter_page(fill, walk, i, gpa);
+        enter_page(fill, rights, i, gpa);
     }
-    note_lines(fill->table, chunk_of(page), UINT64_MAX, walk->global);
+    note_lines(fill, chunk_of(page), UINT64_MAX, walk->global);
     fill->shadow->stats.prefills += SHADOW_CHUNK_PAGES - 1;
 }
 
-/* A neighbour is worth a look when its A flag is set and the entry for this kind of access is not there yet. */
+/* A neighbour is worth a look when its A flag is set and it has no entry for this kind of access yet. */
 static bool is_candidate(const struct fill *fill, uint32_t page)
 {
     enum shadow_kind kind = fill->flags & PAGEWALK_FETCH ? SHADOW_FETCH : SHADOW_READ;
@@ -423,25 +457,33 @@ static bool is_candidate(const struct fill *fill, uint32_t page)
     return (leaf & ENTRY_P) && (leaf & ENTRY_A) && get_entry(fill->table, kind, page) == SHADOW_UNUSABLE;
 }
 
-/* Enter the page, and the pages of its line whose A flags are set already. */
-static void fill_line(struct fill *fill, const struct pagewalk *walk, uint32_t page, roff_t table_roff)
+/* Enter those pages of the line, beside `page`, whose A flags are set. False: some mapping is not global. */
+static bool fill_neighbours(struct fill *fill, uint32_t page)
 {
+    bool global = true;
     uint32_t first = (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES);
-    bool global = walk->global;
-    if (table_roff != NO_ROFF) {
-        note_leaves(fill->shadow, fill->space, fill->ctx, table_roff, first);
-        for (uint32_t i = first; i < first + SHADOW_LINE_PAGES; i++) {
-            struct pagewalk other;
-            if (i != page && is_candidate(fill, i) &&
-                pagewalk(fill->ctx, (lin_t)i << PAGE_SHIFT, fill->flags & PAGEWALK_USER, &other)) {
-                enter_page(fill, &other, i, other.gpa);
-                global = global && other.global;
-                fill->shadow->stats.prefills++;
-            }
+    for (uint32_t i = first; i < first + SHADOW_LINE_PAGES; i++) {
+        struct pagewalk walk;
+        if (i != page && is_candidate(fill, i) &&
+            pagewalk(fill->ctx, (lin_t)i << PAGE_SHIFT, fill->flags & PAGEWALK_USER, &walk)) {
+            enter_page(fill, find_rights(fill, &walk), i, walk.gpa);
+            global = global && walk.global;
+            fill->shadow->stats.prefills++;
         }
     }
-    enter_page(fill, walk, page, ALIGN_DOWN(walk->gpa, PAGE_SIZE));
-    note_lines(fill->table, chunk_of(page), line_bit(page), global);
+    return global;
+}
+
+static void fill_line(struct fill *fill, const struct pagewalk *walk, uint32_t page, roff_t table_roff)
+{
+    bool global = walk->global;
+    if (table_roff != NO_ROFF) {
+        note_leaves(fill->shadow, fill->space, fill->ctx, table_roff,
+                    (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES));
+        global = fill_neighbours(fill, page) && global;
+    }
+    enter_page(fill, find_rights(fill, walk), page, ALIGN_DOWN(walk->gpa, PAGE_SIZE));
+    note_lines(fill, chunk_of(page), line_bit(page), global);
 }
 
 bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags,
@@ -469,22 +511,25 @@ bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t line
     } else {
         fill_chunk(&fill, &walk, page, source.page_shift);
     }
-    enum shadow_kind kind = flags & PAGEWALK_WRITE   ? SHADOW_WRITE
-                            : flags & PAGEWALK_FETCH ? SHADOW_FETCH
-                                                     : SHADOW_READ;
+    enum shadow_kind kind = flags & PAGEWALK_FETCH ? SHADOW_FETCH : SHADOW_READ;
+    kind = flags & PAGEWALK_WRITE ? SHADOW_WRITE : kind;
     *usable = get_entry(fill.table, kind, page) != SHADOW_UNUSABLE;
     return true;
 }
 
 /* ---- Flushing ------------------------------------------------------------------------------------------ */
 
-static void flush_table(struct shadow *shadow, struct shadow_table *table, bool keep_global)
+static void flush_space(struct shadow *shadow, struct shadow_space *space, bool keep_global)
 {
-    const uint64_t *chunks = keep_global ? table->local : table->touched;
-    for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
-        for (uint64_t left = chunks[word]; left; left &= left - 1) {
-            unsigned number = 64 * word + (unsigned)__builtin_ctzll(left);
-            clear_lines(shadow, table, number, keep_global ? table->chunk[number].local : UINT64_MAX);
+    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+        const struct shadow_table *table = &space->view[view];
+        const uint64_t *chunks = keep_global ? table->local : table->touched;
+        for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
+            for (uint64_t left = chunks[word]; left; left &= left - 1) {
+                unsigned number = 64 * word + (unsigned)__builtin_ctzll(left);
+                clear_lines(shadow, space, view, number,
+                            keep_global ? table->chunk[number].local : UINT64_MAX);
+            }
         }
     }
 }
@@ -492,27 +537,62 @@ static void flush_table(struct shadow *shadow, struct shadow_table *table, bool 
 void shadow_flush(struct shadow *shadow, bool keep_global)
 {
     shadow->stats.flushes++;
-    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
-        flush_table(shadow, &shadow->current->view[view], keep_global);
+    flush_space(shadow, shadow->current, keep_global);
+    /* Whose entries the current space will hold from now on is not known: paging may have changed, or CR3. */
+    shadow->current->named = false;
+    if (keep_global) {
+        return;
     }
-}
-
-/* A 4 MiB page covers two chunks. */
-static void flush_large_page(struct shadow *shadow, struct shadow_space *space, unsigned number)
-{
-    for (unsigned i = number & ~1u; i <= (number | 1u); i++) {
-        if (space->source[i].page_shift == 22 || (i == number && space->source[i].page_shift == 21)) {
-            clear_chunk(shadow, space, i);
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        struct shadow_space *space = shadow->space[i];
+        if (space != shadow->current) {
+            space->stale = true;
+            space->named = false;
         }
     }
 }
 
+/* The large page of `page`, if one was entered. One of 4 MiB covers two chunks. */
+static void flush_large_page(struct shadow *shadow, struct shadow_space *space, uint32_t page,
+                             bool only_global)
+{
+    unsigned number = chunk_of(page);
+    for (unsigned i = number & ~1u; i <= (number | 1u); i++) {
+        unsigned page_shift = space->source[i].page_shift;
+        if (page_shift != 22 && !(i == number && page_shift == 21)) {
+            continue;
+        }
+        for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+            uint64_t local = space->view[view].chunk[i].local;
+            clear_lines(shadow, space, view, i, only_global ? ~local : UINT64_MAX);
+        }
+    }
+}
+
+/* May the space hold a global entry of the page? */
+static bool holds_global(const struct shadow_space *space, uint32_t page)
+{
+    uint64_t lines = 0;
+    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+        const struct shadow_chunk *chunk = &space->view[view].chunk[chunk_of(page)];
+        lines |= chunk_lines(chunk) & ~chunk->local;
+    }
+    return lines & line_bit(page);
+}
+
+/* Entries in spaces aside are looked through again before use, global ones excepted: these must go now. */
 void shadow_flush_page(struct shadow *shadow, lin_t linear)
 {
     shadow->stats.page_flushes++;
     uint32_t page = (uint32_t)linear >> PAGE_SHIFT;
-    flush_large_page(shadow, shadow->current, chunk_of(page));
-    clear_page(shadow, shadow->current, page);
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        struct shadow_space *space = shadow->space[i];
+        bool aside = space != shadow->current;
+        flush_large_page(shadow, space, page, aside);
+        if (!aside || holds_global(space, page)) {
+            clear_page(shadow, space, page);
+        }
+    }
 }
 
 /* ---- Protecting ---------------------------------------------------------------------------------------- */
@@ -532,17 +612,23 @@ static void protect_in_chunk(struct shadow_table *table, unsigned number, uintpt
     }
 }
 
+static void protect_in_table(struct shadow_table *table, uint64_t writers, uintptr_t host)
+{
+    for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
+        for (uint64_t left = table->touched[word] & writers; left; left &= left - 1) {
+            protect_in_chunk(table, 64 * word + (unsigned)__builtin_ctzll(left), host);
+        }
+    }
+}
+
 void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame)
 {
     shadow->stats.protects++;
     uint64_t *writers = &shadow->writers[frame % WRITER_FRAMES];
-    uintptr_t host = (uintptr_t)ram_ptr(ram, frame << PAGE_SHIFT);
-    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
-        struct shadow_table *table = &shadow->current->view[view];
-        for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
-            for (uint64_t left = table->touched[word] & *writers; left; left &= left - 1) {
-                protect_in_chunk(table, 64 * word + (unsigned)__builtin_ctzll(left), host);
-            }
+    for (unsigned i = 0; i < shadow->space_count && *writers; i++) {
+        for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+            protect_in_table(&shadow->space[i]->view[view], *writers,
+                             (uintptr_t)ram_ptr(ram, frame << PAGE_SHIFT));
         }
     }
     /* Nobody writes the frame now, unless several frames share the word. */
@@ -551,97 +637,141 @@ void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t
     }
 }
 
-/* ---- Checking ------------------------------------------------------------------------------------------ */
+/* ---- Address spaces ------------------------------------------------------------------------------------ */
 
-/* Why the tables give no such entry; NULL: they do. */
-static const char *find_fault(const struct paging_ctx *ctx, unsigned view, unsigned kind, uint32_t page,
-                              uint64_t entry)
+static uint64_t space_cr3(const struct paging_ctx *ctx)
 {
-    unsigned user = view == SHADOW_USER ? PAGEWALK_USER : 0;
-    unsigned flags = kind == SHADOW_WRITE ? PAGEWALK_WRITE : kind == SHADOW_FETCH ? PAGEWALK_FETCH : 0;
-    struct pagewalk walk;
-    if (!pagewalk(ctx, (lin_t)page << PAGE_SHIFT, user | flags, &walk)) {
-        return "the access faults";
-    }
-    roff_t roff = addr_space_read_roff(ctx->mem, walk.gpa);
-    if (roff == NO_ROFF) {
-        return "the page is not memory";
-    }
-    if (entry != (uintptr_t)ram_ptr(ctx->mem->ram, roff) - ((uint64_t)page << PAGE_SHIFT)) {
-        return "the page lies elsewhere";
-    }
-    for (unsigned i = ctx->mode == PAGING_PAE; i < walk.level_count; i++) {
-        if (!(walk.level[i].entry & ENTRY_A) &&
-            addr_space_write_roff(ctx->mem, walk.level[i].entry_addr) != NO_ROFF) {
-            return "an A flag is clear";
-        }
-    }
-    if (kind != SHADOW_WRITE) {
-        return NULL;
-    }
-    if (addr_space_write_roff(ctx->mem, walk.gpa) != roff) {
-        return "writes go elsewhere";
-    }
-    return !walk.dirty                        ? "the D flag is clear"
-           : ram_watched(ctx->mem->ram, roff) ? "the frame is watched"
-                                              : NULL;
+    return ctx->cr3 & (ctx->mode == PAGING_PAE ? BITS(31, 5) : BITS(31, 12));
 }
 
-/* Is what the masks say of this entry consistent? */
-static const char *find_untold(const struct paging_ctx *ctx, const struct shadow_table *table, unsigned kind,
-                               uint32_t page)
+static struct shadow_space *find_space(const struct shadow *shadow, const struct paging_ctx *ctx)
 {
-    unsigned number = chunk_of(page);
-    const struct shadow_chunk *chunk = &table->chunk[number];
-    uint64_t line = line_bit(page);
-    struct pagewalk walk;
-    if (!(chunk->lines[kind] & chunk->lines[SHADOW_READ] & line) ||
-        !(table->touched[number / 64] & BIT(number % 64))) {
-        return "the next flush will overlook it";
-    }
-    if (table->entry[SHADOW_READ][page] != table->entry[kind][page]) {
-        return "it differs from the read entry";
-    }
-    if (pagewalk(ctx, (lin_t)page << PAGE_SHIFT, 0, &walk) && !walk.global &&
-        !(chunk->local & line && table->local[number / 64] & BIT(number % 64))) {
-        return "the next CR3 load will overlook it";
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        struct shadow_space *space = shadow->space[i];
+        if (space->named && space->cr3 == space_cr3(ctx) &&
+            (ctx->mode != PAGING_PAE || memcmp(space->pdpte, ctx->pdpte, sizeof(ctx->pdpte)) == 0)) {
+            return space;
+        }
     }
     return NULL;
 }
 
-static bool check_chunk(const struct shadow *shadow, const struct paging_ctx *ctx, unsigned view,
-                        unsigned number, struct error *difference)
+/* A space for a new name: nobody's, a new one, or the one that was not used for longest. */
+static struct shadow_space *take_space(struct shadow *shadow)
 {
-    static const char *const view_names[] = {"supervisor", "user"};
-    static const char *const kind_names[] = {"read", "write", "fetch"};
-    const struct shadow_table *table = &shadow->current->view[view];
-    uint32_t first = number * SHADOW_CHUNK_PAGES;
-    for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
-        for (uint32_t page = first; page < first + SHADOW_CHUNK_PAGES; page++) {
-            uint64_t entry = table->entry[kind][page];
-            if (entry == SHADOW_UNUSABLE) {
-                continue;
-            }
-            const char *fault = find_fault(ctx, view, kind, page, entry);
-            fault = fault ? fault : find_untold(ctx, table, kind, page);
-            if (fault) {
-                error_set(difference, 0, "%s %s entry of 0x%08llx: %s", view_names[view], kind_names[kind],
-                          (unsigned long long)page << PAGE_SHIFT, fault);
-                return false;
-            }
+    struct shadow_space *oldest = shadow->space[0];
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        struct shadow_space *space = shadow->space[i];
+        if (!space->named) {
+            return space;
         }
+        oldest = space->last_used < oldest->last_used ? space : oldest;
     }
-    return true;
+    struct shadow_space *created = shadow->space_count < SHADOW_SPACES ? create_space(shadow, NULL) : NULL;
+    return created ? created : oldest;
 }
 
-bool shadow_check(const struct shadow *shadow, const struct paging_ctx *ctx, struct error *difference)
+/* The directory entry that a chunk came from, and its table: are they where and what they were? */
+static bool source_is_valid(const struct shadow_source *source, const struct paging_ctx *ctx)
 {
+    if (source->page_shift == 32) {
+        return true;
+    }
+    TRY(source->directory_roff != NO_ROFF &&
+        (source->page_shift != PAGE_SHIFT || source->table_roff != NO_ROFF));
+    uint64_t now = load_entry(ctx->mem->ram, source->directory_roff, ctx->mode == PAGING_PAE);
+    return still_gives(source->directory, now);
+}
+
+/* Drop what the chunk's local lines hold and the guest's tables no longer give. */
+static void revalidate_chunk(struct shadow *shadow, struct shadow_space *space, const struct paging_ctx *ctx,
+                             unsigned number)
+{
+    const struct shadow_source *source = &space->source[number];
+    uint64_t lines = 0;
+    bool valid = source_is_valid(source, ctx);
     for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
-        for (unsigned number = 0; number < SHADOW_CHUNKS; number++) {
-            if (shadow->current->source[number].page_shift) {
-                TRY(check_chunk(shadow, ctx, view, number, difference));
-            }
+        uint64_t local = space->view[view].chunk[number].local;
+        lines |= local;
+        if (!valid) {
+            clear_lines(shadow, space, view, number, local);
         }
     }
-    return true;
+    if (!valid || source->page_shift != PAGE_SHIFT) {
+        return;
+    }
+    for (; lines; lines &= lines - 1) {
+        uint32_t line = SHADOW_LINE_PAGES * (unsigned)__builtin_ctzll(lines);
+        note_leaves(shadow, space, ctx, source->table_roff, number * SHADOW_CHUNK_PAGES + line);
+        shadow->stats.lines_revalidated++;
+    }
+}
+
+static void revalidate_space(struct shadow *shadow, struct shadow_space *space, const struct paging_ctx *ctx)
+{
+    const struct shadow_table *view = space->view;
+    for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
+        uint64_t left = view[SHADOW_SUPERVISOR].local[word] | view[SHADOW_USER].local[word];
+        for (; left; left &= left - 1) {
+            revalidate_chunk(shadow, space, ctx, 64 * word + (unsigned)__builtin_ctzll(left));
+        }
+    }
+}
+
+/* Give a space's memory back to the host, which leaves the pattern and zeros. */
+static void release_space(struct shadow *shadow, struct shadow_space *space)
+{
+    if (madvise(space->memory, SPACE_SIZE, MADV_DONTNEED) < 0) {
+        flush_space(shadow, space, false);
+    }
+    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+        memset(space->view[view].touched, 0, sizeof(space->view[view].touched));
+        memset(space->view[view].local, 0, sizeof(space->view[view].local));
+    }
+    change_generation(shadow, space);
+    space->named = space->stale = false;
+    space->backed = 0;
+}
+
+/* Bound the memory that a guest with many large address spaces makes the tables take. */
+static void limit_memory(struct shadow *shadow)
+{
+    for (;;) {
+        struct shadow_space *oldest = NULL;
+        unsigned backed = 0;
+        for (unsigned i = 0; i < shadow->space_count; i++) {
+            struct shadow_space *space = shadow->space[i];
+            backed += space->backed;
+            if (space != shadow->current && space->backed &&
+                (!oldest || space->last_used < oldest->last_used)) {
+                oldest = space;
+            }
+        }
+        if (backed <= SHADOW_BACKED_MAX || !oldest) {
+            return;
+        }
+        release_space(shadow, oldest);
+    }
+}
+
+void shadow_switch(struct shadow *shadow, const struct paging_ctx *ctx)
+{
+    shadow->stats.switches++;
+    struct shadow_space *space = find_space(shadow, ctx);
+    if (space) {
+        shadow->stats.returns++;
+        revalidate_space(shadow, space, ctx);
+    } else {
+        /* Global entries stay: they are anybody's. */
+        space = take_space(shadow);
+        flush_space(shadow, space, !space->stale);
+        space->stale = false;
+        space->named = true;
+        space->cr3 = space_cr3(ctx);
+        memcpy(space->pdpte, ctx->pdpte, sizeof(space->pdpte));
+    }
+    space->last_used = ++shadow->clock;
+    shadow->current = space;
+    shadow->generation = space->generation;
+    limit_memory(shadow);
 }

@@ -4,8 +4,8 @@
  *
  *   entry = read[linear >> 12];  host = entry + linear
  *
- * An entry that may not be used for its kind of access is SHADOW_UNUSABLE, which makes the sum non-canonical for
- * every 32-bit linear address: the access itself faults. A view has three parts, one a kind of access, at
+ * An entry that may not be used for its kind of access is SHADOW_UNUSABLE, which makes the sum non-canonical
+ * for every 32-bit linear address: the access itself faults. A view has three parts, one a kind of access, at
  * constant distances from each other, so that one base register reaches all of them. Memory is reserved, and
  * appears only where entries are touched.
  *
@@ -15,15 +15,16 @@
  *   +--------------------+-------------------------+------------------------+
  *
  * What an entry promises:
- *   read    the page is mapped and readable in this view, its A flags are set, and reads come straight from memory
+ *   read    the page is mapped and readable in this view, its A flags are set, and reads come straight from
+ *           memory
  *   write   as read, and writable, D set, the frame not watched, and writes go straight to the same memory
  *   fetch   as read, and not forbidden by XD
  * Entries of one page that are usable are equal.
  *
- * Semantics are the TLB's: entries live until INVLPG, a CR3 load (global ones survive), a change of CR0, CR4, EFER
- * or A20, a region change, or a write watch drops them. More may be dropped than was asked for. What was touched
- * is remembered, so that a flush costs what was used. A NULL guest page costs nothing special: page 0 is an entry
- * like any other.
+ * Semantics are the TLB's: entries live until INVLPG, a CR3 load (global ones survive), a change of CR0, CR4,
+ * EFER or A20, a region change, or a write watch drops them. More may be dropped than was asked for. What was
+ * touched is remembered, so that a flush costs what was used. A NULL guest page costs nothing special: page 0
+ * is an entry like any other.
  *
  * docs/binxlate.md says how translated code uses it, docs/shadow-paging.md how it works.
  */
@@ -49,6 +50,7 @@ enum shadow_kind { SHADOW_READ, SHADOW_WRITE, SHADOW_FETCH, SHADOW_KINDS };
 struct shadow_chunk {
     uint64_t lines[SHADOW_KINDS]; /* lines that may hold usable entries */
     uint64_t local;               /* of those, lines that may hold entries of non-global mappings */
+    uint8_t backed;               /* a bit a kind: this page of the table has taken memory */
 };
 
 struct shadow_table {
@@ -63,30 +65,49 @@ struct shadow_source {
     uint64_t directory;    /* the page-directory entry, as it was */
     roff_t directory_roff; /* where it lies; UINT64_MAX: not in memory, or paging is off */
     roff_t table_roff;     /* the page table it points to; UINT64_MAX: a large page, or not in memory */
-    uint8_t page_shift;    /* 12, 21 or 22; 32: paging is off; 0: nothing was entered since the last flush */
+    uint8_t page_shift;    /* 12, 21 or 22; 32: paging is off; 0: nothing was entered yet */
 };
 
+/* The entries of one guest address space. */
 struct shadow_space {
     struct shadow_table view[SHADOW_VIEWS];
     struct shadow_source *source; /* SHADOW_CHUNKS of them */
     uint64_t *leaf;               /* a page-table entry a page, as it was when its line was last filled */
     void *memory;                 /* the mapping that holds all of these; owned */
+    uint64_t generation;          /* see struct shadow, while this space is current */
+    uint64_t last_used;           /* shadow->clock when it last became current */
+    unsigned backed;              /* pages of its tables that have taken memory */
+    bool named;                   /* cr3 and pdpte say whose it is */
+    bool stale;                   /* a full flush happened elsewhere: all of it is to be dropped before use */
+    uint64_t cr3;                 /* address bits */
+    uint64_t pdpte[4];            /* PAE */
 };
 
 struct shadow_stats {
     uint64_t fills, flushes, page_flushes, protects; /* calls */
     uint64_t prefills;                               /* pages entered beside the one asked for */
     uint64_t lines_cleared;
+    uint64_t switches, returns; /* calls of shadow_switch, and those that found their space */
+    uint64_t lines_revalidated, pages_outdated;
 };
+
+#define SHADOW_SPACES 8u /* address spaces kept */
+#define SHADOW_BACKED_MAX                                                                                    \
+    16384u /* pages of 4 KiB that the tables of all spaces may take before old ones go */
 
 struct shadow {
     struct shadow_space *current;
     /*
-     * Names the set of usable fetch entries: it changes when one of them may have been dropped or replaced, and what
-     * was derived from fetch entries under another value is stale. Adding entries does not change it.
+     * Names the set of usable fetch entries: it changes when one of them may have been dropped or replaced,
+     * and what was derived from fetch entries under another value is stale. Adding entries does not change
+     * it. A value comes back when a switch comes back to a space of which no fetch entry had to go.
      */
     uint64_t generation;
+    uint64_t generations; /* highest value given out */
     struct shadow_stats stats;
+    struct shadow_space *space[SHADOW_SPACES]; /* owned; created when needed */
+    unsigned space_count;
+    uint64_t clock;    /* switches */
     uint64_t *writers; /* a word a frame: in which chunks, modulo 64, an entry may write it */
     int pattern;       /* memfd full of SHADOW_UNUSABLE */
 };
@@ -97,7 +118,7 @@ struct error;
 int shadow_init(struct shadow *shadow, struct error *error);
 void shadow_fini(struct shadow *shadow);
 
-/* The base of a view, for translated code: its read part. Constant until shadow_fini(). */
+/* The base of a view, for translated code: its read part. It changes with shadow_switch() only. */
 static inline uint64_t *shadow_base(const struct shadow *shadow, enum shadow_view view)
 {
     return shadow->current->view[view].entry[SHADOW_READ];
@@ -110,16 +131,24 @@ static inline uint64_t shadow_entry(const struct shadow *shadow, enum shadow_vie
 }
 
 /*
- * Walk the guest's tables for `linear` with `flags` (PAGEWALK_WRITE, PAGEWALK_FETCH, PAGEWALK_USER), set A and D,
- * and enter the page in the view that PAGEWALK_USER chooses. Fetch entries are made only for PAGEWALK_FETCH, read
- * and write entries always. Neighbours that need no A or D set may be entered too. True: *usable says whether the
- * entry can now be used for this access (false: MMIO, watched, ROM). False: *error_code is the #PF error code;
- * nothing is entered.
+ * Walk the guest's tables for `linear` with `flags` (PAGEWALK_WRITE, PAGEWALK_FETCH, PAGEWALK_USER), set A
+ * and D, and enter the page in the view that PAGEWALK_USER chooses. Fetch entries are made only for
+ * PAGEWALK_FETCH, read and write entries always. Neighbours that need no A or D set may be entered too.
+ * True: *usable says whether the entry can now be used for this access (false: MMIO, watched, ROM). False:
+ * *error_code is the #PF error code; nothing is entered.
  */
 bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags,
                  bool *usable, uint32_t *error_code);
 
-/* CR3 load: keep_global; everything else: all. */
+/*
+ * A CR3 load, in one of two ways.
+ *
+ * shadow_switch: the space of ctx (its CR3 and PDPTEs) becomes current, with those of its entries that its
+ * tables still give. Whoever keeps shadow_base() or the generation takes the new ones.
+ * shadow_flush(keep_global): entries of non-global mappings are dropped; the base stays.
+ */
+void shadow_switch(struct shadow *shadow, const struct paging_ctx *ctx);
+/* !keep_global: everything goes, in all spaces: changes of CR0, CR4, EFER, A20, of regions. */
 void shadow_flush(struct shadow *shadow, bool keep_global);
 /* INVLPG: the page, in both views; where a large page was entered, all of that large page. */
 void shadow_flush_page(struct shadow *shadow, lin_t linear);
@@ -127,8 +156,9 @@ void shadow_flush_page(struct shadow *shadow, lin_t linear);
 void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame);
 
 /*
- * Re-derive every entry from the guest's tables. False, with the first difference as text, when an entry promises
- * what the tables do not give: in a machine whose guest has just flushed what it changed, a mistake. For tests.
+ * Re-derive every entry from the guest's tables. False, with the first difference as text, when an entry
+ * promises what the tables do not give: in a machine whose guest has just flushed what it changed, a mistake.
+ * For tests.
  */
 bool shadow_check(const struct shadow *shadow, const struct paging_ctx *ctx, struct error *difference);
 

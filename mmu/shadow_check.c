@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Shadow page tables: do they say what the guest's tables say?
+ *
+ * Everything is derived a second time, by the shortest way: a page walk an entry, no masks, no memory of
+ * where an entry came from. Slow, and for tests and the monitor; mmu/shadow.c is what is checked here.
+ *
+ * Not checked: entries that could be there and are not. A shadow table may forget anything at any time.
+ */
+#include "mmu/shadow.h"
+
+#include "base/error.h"
+
+#define ENTRY_A BIT(5)
+
+/* Why the tables give no such entry; NULL: they do. */
+static const char *find_fault(const struct paging_ctx *ctx, unsigned view, unsigned kind, uint32_t page,
+                              uint64_t entry)
+{
+    unsigned user = view == SHADOW_USER ? PAGEWALK_USER : 0;
+    unsigned flags = kind == SHADOW_WRITE ? PAGEWALK_WRITE : kind == SHADOW_FETCH ? PAGEWALK_FETCH : 0;
+    struct pagewalk walk;
+    if (!pagewalk(ctx, (lin_t)page << PAGE_SHIFT, user | flags, &walk)) {
+        return "the access faults";
+    }
+    roff_t roff = addr_space_read_roff(ctx->mem, walk.gpa);
+    if (roff == UINT64_MAX) {
+        return "the page is not memory";
+    }
+    if (entry != (uintptr_t)ram_ptr(ctx->mem->ram, roff) - ((uint64_t)page << PAGE_SHIFT)) {
+        return "the page lies elsewhere";
+    }
+    for (unsigned i = ctx->mode == PAGING_PAE; i < walk.level_count; i++) {
+        if (!(walk.level[i].entry & ENTRY_A) &&
+            addr_space_write_roff(ctx->mem, walk.level[i].entry_addr) != UINT64_MAX) {
+            return "an A flag is clear";
+        }
+    }
+    if (kind != SHADOW_WRITE) {
+        return NULL;
+    }
+    if (addr_space_write_roff(ctx->mem, walk.gpa) != roff) {
+        return "writes go elsewhere";
+    }
+    return !walk.dirty                        ? "the D flag is clear"
+           : ram_watched(ctx->mem->ram, roff) ? "the frame is watched"
+                                              : NULL;
+}
+
+/* Is what the masks say of this entry consistent? */
+static const char *find_untold(const struct paging_ctx *ctx, const struct shadow_table *table, unsigned kind,
+                               uint32_t page)
+{
+    unsigned number = page / SHADOW_CHUNK_PAGES;
+    const struct shadow_chunk *chunk = &table->chunk[number];
+    uint64_t line = BIT(page / SHADOW_LINE_PAGES % 64);
+    struct pagewalk walk;
+    if (!(chunk->lines[kind] & chunk->lines[SHADOW_READ] & line) ||
+        !(table->touched[number / 64] & BIT(number % 64))) {
+        return "the next flush will overlook it";
+    }
+    if (table->entry[SHADOW_READ][page] != table->entry[kind][page]) {
+        return "it differs from the read entry";
+    }
+    if (pagewalk(ctx, (lin_t)page << PAGE_SHIFT, 0, &walk) && !walk.global &&
+        !(chunk->local & line && table->local[number / 64] & BIT(number % 64))) {
+        return "the next CR3 load will overlook it";
+    }
+    return NULL;
+}
+
+static bool check_chunk(const struct shadow_table *table, const struct paging_ctx *ctx, unsigned view,
+                        unsigned number, struct error *difference)
+{
+    static const char *const view_names[] = {"supervisor", "user"};
+    static const char *const kind_names[] = {"read", "write", "fetch"};
+    uint32_t first = number * SHADOW_CHUNK_PAGES;
+    for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
+        for (uint32_t page = first; page < first + SHADOW_CHUNK_PAGES; page++) {
+            uint64_t entry = table->entry[kind][page];
+            if (entry == SHADOW_UNUSABLE) {
+                continue;
+            }
+            const char *fault = find_fault(ctx, view, kind, page, entry);
+            fault = fault ? fault : find_untold(ctx, table, kind, page);
+            if (fault) {
+                error_set(difference, 0, "%s %s entry of 0x%08llx: %s", view_names[view], kind_names[kind],
+                          (unsigned long long)page << PAGE_SHIFT, fault);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Spaces that are not current are looked through again before use, except for watches. */
+static bool check_watches(const struct shadow_table *table, unsigned number, const struct ram *ram,
+                          struct error *difference)
+{
+    uint32_t first = number * SHADOW_CHUNK_PAGES;
+    for (uint32_t page = first; page < first + SHADOW_CHUNK_PAGES; page++) {
+        uint64_t entry = table->entry[SHADOW_WRITE][page];
+        uint64_t linear = (uint64_t)page << PAGE_SHIFT;
+        if (entry != SHADOW_UNUSABLE && ram_watched(ram, entry + linear - (uintptr_t)ram_ptr(ram, 0))) {
+            error_set(difference, 0, "write entry of 0x%08llx in a space aside: the frame is watched",
+                      (unsigned long long)linear);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_space(const struct shadow *shadow, const struct shadow_space *space,
+                        const struct paging_ctx *ctx, struct error *difference)
+{
+    for (unsigned number = 0; number < SHADOW_CHUNKS; number++) {
+        for (unsigned view = 0; space->source[number].page_shift && view < SHADOW_VIEWS; view++) {
+            if (space == shadow->current) {
+                TRY(check_chunk(&space->view[view], ctx, view, number, difference));
+            } else if (!space->stale) {
+                TRY(check_watches(&space->view[view], number, ctx->mem->ram, difference));
+            }
+        }
+    }
+    return true;
+}
+
+bool shadow_check(const struct shadow *shadow, const struct paging_ctx *ctx, struct error *difference)
+{
+    for (unsigned i = 0; i < shadow->space_count; i++) {
+        TRY(check_space(shadow, shadow->space[i], ctx, difference));
+    }
+    return true;
+}
