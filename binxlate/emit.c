@@ -57,8 +57,8 @@ static unsigned modrm(unsigned mod, unsigned reg, unsigned rm)
 
 /*
  * ModRM, SIB and displacement. Base RSP and R12 need a SIB byte (r/m 100b means SIB); base RBP and R13 a
- * displacement (mod 00b with 101b means no base); without a base it is SIB with base 101b and mod 00b, as mod 00b
- * with r/m 101b is RIP-relative.
+ * displacement (mod 00b with 101b means no base); without a base it is SIB with base 101b and mod 00b, as
+ * mod 00b with r/m 101b is RIP-relative.
  */
 static void put_memory(struct bytes *b, unsigned reg, const struct host_mem *mem)
 {

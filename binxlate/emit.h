@@ -3,11 +3,12 @@
  * The host encoder: one function an x86-64 instruction form, writing into a code buffer.
  *
  * All raw bytes of the translator are made here. Registers are numbers 0-15 (enum host_reg) whatever the
- * operand size; byte forms name the low byte (4-7 are SPL, BPL, SIL, DIL). A suffix 8, 16, 32 or 64 is the operand
- * size; 32-bit results clear the upper half of the register, 8- and 16-bit ones leave the rest of it alone.
+ * operand size; byte forms name the low byte (4-7 are SPL, BPL, SIL, DIL). A suffix 8, 16, 32 or 64 is the
+ * operand size; 32-bit results clear the upper half of the register, 8- and 16-bit ones leave the rest of
+ * it alone.
  *
- * The buffer is seen twice: it is written through one mapping and runs in another. Pointers into the write view
- * are uint8_t *, addresses where code runs are const void *; `view` is the distance between the two.
+ * The buffer is seen twice: it is written through one mapping and runs in another. Pointers into the write
+ * view are uint8_t *, addresses where code runs are const void *; `view` is the distance between the two.
  *
  * Running out of room is detected, never written past: `overflow` is set and everything later is dropped.
  * Whoever emits a block looks at it once, at the end.
@@ -218,9 +219,9 @@ uint8_t *emit_jcc(struct emit *e, enum host_condition condition, const void *tar
 uint8_t *emit_call(struct emit *e, const void *target);
 
 /*
- * Point a displacement field (write view) at another target. For code that runs on the calling thread only: the
- * store is not atomic towards other processors, and leaving translated code and coming back serialises enough.
- * False: the target is beyond +-2 GiB; nothing is changed.
+ * Point a displacement field (write view) at another target. For code that runs on the calling thread only:
+ * the store is not atomic towards other processors, and leaving translated code and coming back serialises
+ * enough. False: the target is beyond +-2 GiB; nothing is changed.
  */
 bool emit_patch_rel32(uint8_t *field, ptrdiff_t view, const void *target);
 /* Where the field points now. */

@@ -2,9 +2,9 @@
 /*
  * Copying guest instructions; binxlate/reencode.h tells what comes out. Here is how the bytes are found.
  *
- * The operand letters of the opcode table say what ModRM.reg, ModRM.r/m and the opcode's own register field name:
- * a general register is renamed (ESP to r12), MMX, XMM and x87 registers keep their number. Which rows may be
- * copied at all is the table `copied` below.
+ * The operand letters of the opcode table say what ModRM.reg, ModRM.r/m and the opcode's own register field
+ * name: a general register is renamed (ESP to r12), MMX, XMM and x87 registers keep their number. Which
+ * rows may be copied at all is the table `copied` below.
  *
  * SDM: Volume 2A, "Instruction Format"; Volume 2B, "Instructions in 64-bit mode" remarks of each instruction.
  */
@@ -80,8 +80,8 @@ static bool is_row(const struct insn *insn, enum opcode_map map, uint8_t first, 
 }
 
 /*
- * CVTPI2PS from memory. SDM: it makes the transition to MMX operation all the same, and so does the interpreter;
- * some processors do not, so a copy would depend on the host.
+ * CVTPI2PS from memory. SDM: it makes the transition to MMX operation all the same, and so does the
+ * interpreter; some processors do not, so a copy would depend on the host.
  */
 static bool depends_on_host(const struct insn *insn)
 {
@@ -141,7 +141,7 @@ unsigned reencode_memory_access(const struct insn *insn)
     return (flags & OPF_MEM_READ ? REENCODE_READ : 0u) | (flags & OPF_MEM_WRITE ? REENCODE_WRITE : 0u);
 }
 
-/* Bytes of a size, as cpu/opcodes.def and cpu/opcodes_fpu.def spell them; something else follows in `text`. */
+/* Bytes of a size, as cpu/opcodes.def and cpu/opcodes_fpu.def spell them; `text` goes on behind it. */
 static unsigned size_bytes(const char *text, unsigned opsize)
 {
     switch (text[0]) {
@@ -283,8 +283,9 @@ static void copy_lea(struct emit *e, const struct insn *insn)
 }
 
 /*
- * r10 = the bit offset's low five bits (four for words): the address is already that of the word or doubleword.
- * As a 64-bit number the offset has zeros above bit 31, so that rotating moves the wanted bits alone to the top:
+ * r10 = the bit offset's low five bits (four for words): the address is already that of the word or
+ * doubleword. As a 64-bit number the offset has zeros above bit 31, so that rotating moves the wanted bits
+ * alone to the top:
  *
  *   rorx r10,offset,5     63-59 wanted, 26-0 the rest
  *   shrx r10,r10,44       19-15 wanted
