@@ -16,7 +16,7 @@
 
 #define LOG_DEFAULT_LIMIT (64 * MIB)
 #define LOG_ALL                                                                                              \
-    (LOG_INT | LOG_CPU_RESET | LOG_GUEST_ERRORS | LOG_UNIMP | LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC | LOG_MMU)
+    (LOG_INT | LOG_CPU_RESET | LOG_GUEST_ERRORS | LOG_UNIMP | LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC | LOG_MMU | LOG_JIT)
 
 const struct log_item log_items[] = {
     {"int", "interrupts and exceptions as they are delivered", LOG_INT},
@@ -27,6 +27,7 @@ const struct log_item log_items[] = {
     {"out_asm", "host code as it is generated", LOG_OUT_ASM},
     {"exec", "every block or instruction executed", LOG_EXEC},
     {"mmu", "page walks, flushes and shadow fills", LOG_MMU},
+    {"jit", "what the translator counted, at the end", LOG_JIT},
     {"all", "all of the above", LOG_ALL},
     {"none", "nothing", 0},
     {NULL, NULL, 0},

@@ -21,6 +21,7 @@ enum log_category {
     LOG_OUT_ASM = 1u << 5,     /* host code as it is generated */
     LOG_EXEC = 1u << 6,        /* every block or instruction executed */
     LOG_MMU = 1u << 7,         /* page walks, flushes, shadow fills */
+    LOG_JIT = 1u << 8,         /* the translator's counts, at the end */
 };
 
 struct log {

@@ -49,7 +49,8 @@ static int allocate_tables(struct binxlate *x, struct error *error)
 {
     x->bucket = calloc(BLOCK_BUCKETS, sizeof(struct block *));
     x->jump_cache = calloc(JUMP_CACHE_SIZE, sizeof(const void *));
-    if (!x->bucket || !x->jump_cache) {
+    x->callouts_by_row = calloc(opcode_count, sizeof(uint64_t));
+    if (!x->bucket || !x->jump_cache || !x->callouts_by_row) {
         return error_set(error, -ENOMEM, "translator: out of memory");
     }
     return 0;
@@ -115,16 +116,47 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
     return x;
 }
 
+/* What -d jit says at the end. */
+static void log_stats(const struct binxlate *x)
+{
+    const struct binxlate_stats *stats = &x->stats;
+    struct log *log = x->cpu->wiring.log;
+
+    if (!log || !log_enabled(log, LOG_JIT)) {
+        return;
+    }
+    log_printf(log, LOG_JIT,
+               "translator: %llu instructions, %llu interpreted; %llu call-outs\n"
+               "  blocks: %llu made, %llu dropped; %llu chains, %llu buffer resets\n"
+               "  faults: %llu, of those %llu fills; sites: %llu misaligned, %llu slow\n"
+               "  exits: %llu look-up, %llu verify, %llu budget\n",
+               (unsigned long long)x->cpu->insn_count, (unsigned long long)stats->interpreted,
+               (unsigned long long)stats->callouts, (unsigned long long)stats->blocks_made,
+               (unsigned long long)stats->blocks_invalidated, (unsigned long long)stats->chains,
+               (unsigned long long)stats->buffer_resets, (unsigned long long)stats->host_faults,
+               (unsigned long long)stats->shadow_fills, (unsigned long long)stats->misaligned_sites,
+               (unsigned long long)stats->slow_sites, (unsigned long long)stats->exits_lookup,
+               (unsigned long long)stats->exits_verify, (unsigned long long)stats->exits_budget);
+    for (unsigned id = 0; id < opcode_count; id++) {
+        if (x->callouts_by_row[id]) {
+            log_printf(log, LOG_JIT, "  %12llu %s %s\n", (unsigned long long)x->callouts_by_row[id],
+                       opcode_table[id].mnemonic, opcode_table[id].operands);
+        }
+    }
+}
+
 void binxlate_destroy(struct binxlate *x)
 {
     if (!x) {
         return;
     }
+    log_stats(x);
     if (x->cpu->engine == x) {
         x->cpu->engine = NULL;
         x->cpu->shadow_tables = NULL;
     }
     smc_fini(x);
+    free(x->callouts_by_row);
     free(x->jump_cache);
     free(x->bucket);
     free(x->blocks);

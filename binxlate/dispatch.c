@@ -207,7 +207,8 @@ static const void *serve_callout(struct binxlate *x)
     uint64_t generation = x->shadow.generation;
 
     settle_count(x, ahead);
-    x->stats.interpreted++;
+    x->stats.callouts++;
+    x->callouts_by_row[callout->insn.opcode->id]++;
     cpu->next_rip = callout->next;
     cpu->rip = (uint32_t)(callout->next - callout->insn.length);
     if (!callout->insn.exec(cpu, &callout->insn)) {

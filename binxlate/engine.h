@@ -173,6 +173,7 @@ struct binxlate {
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
     bool shadow_ready, broken, check;
     struct binxlate_stats stats;
+    uint64_t *callouts_by_row;  /* opcode_count of them */
 };
 
 /* ---- codebuf.c ---- */
