@@ -33,6 +33,11 @@ function duration(ns) {
     return ns >= 999.5 ? short(ns / 1e3) " us" : short(ns) " ns"
 }
 
+# Repetitions that lie this far apart make a median doubtful.
+function unsteady() {
+    return lowest && highest > 1.25 * lowest
+}
+
 function ratio(x, to) {
     return x && to ? x / to : 0
 }
@@ -40,7 +45,7 @@ function ratio(x, to) {
 function heading(    e) {
     printf "%-16s", "operation"
     for (e = 1; e <= engine_count; e++) {
-        printf " %11s", engine[e]
+        printf " %11s", engine[e] " "
         if (against_native(e)) printf " %8s", "x native"
         if (against_qemu(e)) printf " %7s", "x qemu"
     }
@@ -54,7 +59,7 @@ function cell(width, x, text) {
     printf " %" width "s", x ? text : "-"
 }
 
-function row(name, group,    e, m, base, qemu, first, n, q) {
+function row(name, group,    e, m, mark, base, qemu, first, n, q) {
     base = has_native ? median(name, "native") : 0
     qemu = has_qemu ? median(name, "qemu") : 0
     first = median(name, engine[1])
@@ -62,7 +67,9 @@ function row(name, group,    e, m, base, qemu, first, n, q) {
     for (e = 1; e <= engine_count; e++) {
         m = median(name, engine[e])
         n = ratio(m, base); q = ratio(m, qemu)
-        printf " %11s", duration(m)
+        mark = m && unsteady() ? "~" : " "
+        if (mark == "~") doubtful++
+        printf " %11s", duration(m) mark
         if (against_native(e)) { cell(8, n, short(n)); collect(group, e, "native", n) }
         if (against_qemu(e)) { cell(7, q, short(q)); collect(group, e, "qemu", q) }
         if (!m) continue
@@ -137,6 +144,7 @@ END {
         if (i > 1 && group_of[i] != group_of[i - 1]) mean_row(group_of[i - 1])
         if (measured[kernel[i]]) row(kernel[i], group_of[i])
     }
+    if (doubtful) print "~ the repetitions lie more than 25 % apart"
     if (differ != "") {
         printf "%s", differ >"/dev/stderr"
         exit 2
