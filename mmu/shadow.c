@@ -384,20 +384,7 @@ static struct rights find_rights(const struct fill *fill, const struct pagewalk 
     };
 }
 
-/* Enter a fetch entry where one was asked for; one that is there must not contradict the page's others. */
-static void enter_fetch(struct fill *fill, uint32_t page, uint64_t entry)
-{
-    uint64_t old = get_entry(fill->table, SHADOW_FETCH, page);
-    if (old == entry) {
-        return;
-    }
-    if (old != SHADOW_UNUSABLE) {
-        change_generation(fill->shadow, fill->space);
-    }
-    set_entry(fill->table, SHADOW_FETCH, page, fill->flags & PAGEWALK_FETCH ? entry : SHADOW_UNUSABLE);
-}
-
-/* Enter a page that lies at `gpa`. */
+/* Enter a page that lies at `gpa`. A fetch entry that is there already came from the same tables. */
 static void enter_page(struct fill *fill, struct rights rights, uint32_t page, gpa_t gpa)
 {
     const struct ram *ram = fill->ctx->mem->ram;
@@ -413,7 +400,9 @@ static void enter_page(struct fill *fill, struct rights rights, uint32_t page, g
     }
     set_entry(fill->table, SHADOW_READ, page, read);
     set_entry(fill->table, SHADOW_WRITE, page, write);
-    enter_fetch(fill, page, rights.fetch ? read : SHADOW_UNUSABLE);
+    if (fill->flags & PAGEWALK_FETCH) {
+        set_entry(fill->table, SHADOW_FETCH, page, rights.fetch ? read : SHADOW_UNUSABLE);
+    }
 }
 
 /* Lines of the chunk may have got entries: let flushes know, and count the table's memory. */
@@ -481,6 +470,8 @@ static void fill_line(struct fill *fill, const struct pagewalk *walk, uint32_t p
         note_leaves(fill->shadow, fill->space, fill->ctx, table_roff,
                     (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES));
         global = fill_neighbours(fill, page) && global;
+    } else {
+        clear_page(fill->shadow, fill->space, page);
     }
     enter_page(fill, find_rights(fill, walk), page, ALIGN_DOWN(walk->gpa, PAGE_SIZE));
     note_lines(fill, chunk_of(page), line_bit(page), global);

@@ -12,6 +12,13 @@
 #include "base/error.h"
 
 #define ENTRY_A BIT(5)
+#define ENTRY_D BIT(6)
+
+/* Is this flag clear in an entry that can hold it? A table in ROM can not. */
+static bool lacks_flag(const struct paging_ctx *ctx, const struct pagewalk_level *level, uint64_t flag)
+{
+    return !(level->entry & flag) && addr_space_write_roff(ctx->mem, level->entry_addr) != UINT64_MAX;
+}
 
 /* Why the tables give no such entry; NULL: they do. */
 static const char *find_fault(const struct paging_ctx *ctx, unsigned view, unsigned kind, uint32_t page,
@@ -31,8 +38,7 @@ static const char *find_fault(const struct paging_ctx *ctx, unsigned view, unsig
         return "the page lies elsewhere";
     }
     for (unsigned i = ctx->mode == PAGING_PAE; i < walk.level_count; i++) {
-        if (!(walk.level[i].entry & ENTRY_A) &&
-            addr_space_write_roff(ctx->mem, walk.level[i].entry_addr) != UINT64_MAX) {
+        if (lacks_flag(ctx, &walk.level[i], ENTRY_A)) {
             return "an A flag is clear";
         }
     }
@@ -42,9 +48,10 @@ static const char *find_fault(const struct paging_ctx *ctx, unsigned view, unsig
     if (addr_space_write_roff(ctx->mem, walk.gpa) != roff) {
         return "writes go elsewhere";
     }
-    return !walk.dirty                        ? "the D flag is clear"
-           : ram_watched(ctx->mem->ram, roff) ? "the frame is watched"
-                                              : NULL;
+    if (walk.level_count && lacks_flag(ctx, &walk.level[walk.level_count - 1], ENTRY_D)) {
+        return "the D flag is clear";
+    }
+    return ram_watched(ctx->mem->ram, roff) ? "the frame is watched" : NULL;
 }
 
 /* Is what the masks say of this entry consistent? */

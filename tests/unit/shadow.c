@@ -592,6 +592,37 @@ Test(shadow, spaces_drop_what_changed_while_they_were_aside)
     cr_assert_eq(kinds(SHADOW_USER, 0x16000), 0);
 }
 
+Test(shadow, entries_of_an_old_directory_entry_do_not_outlive_it)
+{
+    make_two_spaces();
+    switch_to(DIRECTORY);
+    store_le32(ram.host + DIRECTORY, TABLE2 | P | W | U);
+    cr_assert_eq(kinds(SHADOW_USER, 0x16000), RW_, "not flushed");
+    fill(0x5000, USER);
+    cr_assert_eq(host_of(SHADOW_USER, SHADOW_READ, 0x5000), ram.host + 0xa000);
+    switch_to(DIRECTORY);
+    cr_assert_eq(kinds(SHADOW_USER, 0x16000), 0,
+                 "from the old one, while a page beside it is from the new one");
+    cr_assert_eq(kinds(SHADOW_USER, 0x5000), RW_);
+}
+
+Test(shadow, tables_outside_memory_are_walked_each_time)
+{
+    store_le32(ram.host + DIRECTORY + 4, DEVICE | P | W | U); /* reads as all ones */
+    cr_assert(!fill(0x400000, READ), "the frame is no memory either");
+    store_le32(ram.host + DIRECTORY + 8, ROM | P | W | U);
+    store_le32(ram_ptr(&ram, rom.roff) + 4 * 5, 0x9000 | P | W | U);
+    cr_assert(fill(0x805000, USER));
+    cr_assert(fill(0x805000, USER | WRITE), "the processor takes D for set");
+    cr_assert_eq(host_of(SHADOW_USER, SHADOW_WRITE, 0x805000), ram.host + 0x9000);
+    cr_assert_eq(load_le32(ram_ptr(&ram, rom.roff) + 4 * 5), 0x9000 | P | W | U);
+    switch_to(DIRECTORY);
+    cr_assert_eq(kinds(SHADOW_USER, 0x805000), 0, "a first name for the space");
+    fill(0x805000, USER);
+    switch_to(DIRECTORY);
+    cr_assert_eq(kinds(SHADOW_USER, 0x805000), R__);
+}
+
 Test(shadow, invlpg_of_a_global_page_reaches_spaces_aside)
 {
     map_large(0x400000, P | W | D | G);
