@@ -7,7 +7,7 @@
 #include "mmu/pagewalk.h"
 #include "tests/isa/isa_case.h"
 
-enum { IRQ13_VECTOR = 0x75 };
+enum { IRQ13_VECTOR = 0x75, MMIO_VECTOR = 0x20 };
 
 const char *const isa_register_names[8] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
 
@@ -28,6 +28,12 @@ static void stop(struct isa_board *board, enum isa_report report)
     vcpu_kick(board->bare.cpu);
 }
 
+static void raise_intr(struct isa_board *board, uint8_t vector)
+{
+    board->intr_vector = vector;
+    vcpu_set_intr(board->bare.cpu, true);
+}
+
 static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct isa_board *board = opaque;
@@ -45,8 +51,7 @@ static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigne
         stop(board, ISA_REPORT_FRAME16);
         break;
     case ISA_PORT_INTR:
-        board->intr_vector = (uint8_t)value;
-        vcpu_set_intr(cpu, true);
+        raise_intr(board, (uint8_t)value);
         break;
     case ISA_PORT_NMI:
         vcpu_set_nmi(cpu);
@@ -86,6 +91,28 @@ static void scratch_write(void *opaque, uint64_t offset, uint64_t value, unsigne
     memcpy(board->scratch_bytes + offset, &value, size);
 }
 
+static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned size)
+{
+    struct isa_board *board = opaque;
+    uint64_t value = 0;
+
+    if (offset == ISA_MMIO_INTR) {
+        raise_intr(board, MMIO_VECTOR);
+    } else if (offset == ISA_MMIO_NMI) {
+        vcpu_set_nmi(board->bare.cpu);
+    }
+    memcpy(&value, board->scratch_bytes, size);
+    return value;
+}
+
+static void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)value;
+    (void)size;
+}
+
 static uint8_t acknowledge(void *opaque)
 {
     struct isa_board *board = opaque;
@@ -100,12 +127,12 @@ static void ferr(void *opaque, bool level)
     struct isa_board *board = opaque;
 
     if (level) {
-        board->intr_vector = IRQ13_VECTOR;
-        vcpu_set_intr(board->bare.cpu, true);
+        raise_intr(board, IRQ13_VECTOR);
     }
 }
 
 static const struct region_ops control_ops = {.read = control_read, .write = control_write, .max_size = 1};
+static const struct region_ops mmio_ops = {.read = mmio_read, .write = mmio_write, .max_size = 4};
 static const struct region_ops scratch_ops = {.read = scratch_read, .write = scratch_write, .max_size = 4};
 
 /* ---- Life ---------------------------------------------------------------------------------------------------- */
@@ -139,6 +166,8 @@ void isa_board_init(struct isa_board *board, enum isa_engine engine, const char 
                    board);
     addr_space_add(&board->bare.io, &board->control);
     addr_space_add(&board->bare.io, &board->scratch);
+    region_init_io(&board->mmio, "mmio", ISA_MMIO, 8, &mmio_ops, board);
+    addr_space_add(&board->bare.mem, &board->mmio);
 }
 
 void isa_board_fini(struct isa_board *board)

@@ -22,6 +22,12 @@ enum isa_port {
     ISA_PORT_SCRATCH = 0x300 /* 32 ports that read back what was written */
 };
 
+/* Memory-mapped: a read raises INTR (vector 20h) or NMI in the middle of an instruction, and gives the first scratch
+ * ports' contents. */
+#define ISA_MMIO      0xe0000000u
+#define ISA_MMIO_INTR 0u
+#define ISA_MMIO_NMI  4u
+
 enum isa_report { ISA_REPORT_NONE, ISA_REPORT_CHECKPOINT, ISA_REPORT_FRAME32, ISA_REPORT_FRAME16 };
 
 /* Who executes. All engines share one contract (cpu/interp.h). */
@@ -36,7 +42,7 @@ struct isa_frame {
 
 struct isa_board {
     struct bare_machine bare;
-    struct region control, scratch;
+    struct region control, scratch, mmio;
     uint8_t scratch_bytes[32];
     enum isa_engine engine;
     enum isa_report report; /* why the engine was stopped */
