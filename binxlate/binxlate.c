@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "binxlate/engine.h"
+#include "cpu/fpu.h"
 
 #define CODE_SIZE  ((size_t)(32 * MIB))
 #define ARENA_SIZE ((size_t)(64 * MIB))
@@ -48,7 +49,7 @@ static int map_stack(struct binxlate *x, struct error *error)
 static int allocate_tables(struct binxlate *x, struct error *error)
 {
     x->bucket = calloc(BLOCK_BUCKETS, sizeof(struct block *));
-    x->jump_cache = calloc(JUMP_CACHE_SIZE, sizeof(const void *));
+    x->jump_cache = calloc((size_t)JUMP_CACHES * JUMP_CACHE_SIZE, sizeof(const void *));
     x->callouts_by_row = calloc(opcode_count, sizeof(uint64_t));
     if (!x->bucket || !x->jump_cache || !x->callouts_by_row) {
         return error_set(error, -ENOMEM, "translator: out of memory");
@@ -59,7 +60,7 @@ static int allocate_tables(struct binxlate *x, struct error *error)
 static void empty_tables(struct binxlate *x)
 {
     memset(x->bucket, 0, BLOCK_BUCKETS * sizeof(struct block *));
-    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+    for (unsigned i = 0; i < JUMP_CACHES * JUMP_CACHE_SIZE; i++) {
         x->jump_cache[i] = x->exit_indirect;
     }
     x->block_count = 0;
@@ -106,6 +107,8 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
         return NULL;
     }
     x->cpu = x->run.cpu = cpu;
+    x->fpu_mxcsr_mask = cpu->fpu.mxcsr_mask;
+    x->run.host_mxcsr = MXCSR_INIT;
     if (set_up(x, error) < 0) {
         binxlate_destroy(x);
         return NULL;

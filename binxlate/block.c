@@ -77,6 +77,15 @@ void block_drop(struct binxlate *x, struct block *block)
     x->stats.blocks_invalidated++;
 }
 
+void block_replace(struct binxlate *x, const struct block *dropped, const struct block *block)
+{
+    bool same_frame = dropped->roff == block->roff;
+
+    redirect(x, dropped->indirect, code_exec(x, block->indirect));
+    redirect(x, dropped->verified, code_exec(x, block->verified));
+    redirect(x, dropped->body, code_exec(x, same_frame ? block->body : block->verified));
+}
+
 struct block *block_at_host(const struct binxlate *x, const uint8_t *pc)
 {
     const uint8_t *code = pc - code_view(&x->code);

@@ -17,6 +17,7 @@
  * SDM: none of this is in it; what can be seen of it is the contract of interp_run().
  */
 #include "binxlate/engine.h"
+#include "binxlate/reencode.h"
 #include "cpu/access_inline.h"
 #include "cpu/interp.h"
 
@@ -41,8 +42,9 @@ static bool based_segment_usable(const struct segment *segment)
     return attr == (SEG_P | SEG_TYPE_RW) && segment->limit == UINT32_MAX;
 }
 
-unsigned dispatch_mode(const struct vcpu *cpu)
+unsigned dispatch_mode(const struct binxlate *x)
 {
+    const struct vcpu *cpu = x->cpu;
     const unsigned flat = 1u << SEG_CS | 1u << SEG_DS | 1u << SEG_ES | 1u << SEG_SS;
 
     if (!cpu->protected_mode || !cpu->code32 || !cpu->stack32 || (cpu->flat & flat) != flat ||
@@ -50,7 +52,7 @@ unsigned dispatch_mode(const struct vcpu *cpu)
         return MODE_NONE;
     }
     return (cpu->user_view ? MODE_USER : 0u) | (based_segment_usable(&cpu->seg[SEG_FS]) ? MODE_FS : 0u) |
-           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u);
+           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u) | fpu_mode(x);
 }
 
 /* ATTENTION_CODE tells the interpreter to leave its run; here it means nothing. */
@@ -124,7 +126,9 @@ static struct block *next_block(struct binxlate *x)
     if (attention(cpu)) {
         return NULL;
     }
-    struct block *block = find_block(x, dispatch_mode(cpu));
+    unsigned mode = dispatch_mode(x);
+    struct block *block = mode == MODE_NONE ? NULL : find_block(x, mode);
+    x->run.shift = SHIFT_OF_MODE(mode); /* the FPU may just have come to life */
     return block && block->count <= x->run.left ? block : NULL;
 }
 
@@ -156,7 +160,21 @@ static const void *serve_lookup(struct binxlate *x)
     uint32_t linear = (uint32_t)x->cpu->rip;
     const struct block *block = next_block(x);
     if (block) {
-        x->jump_cache[linear % JUMP_CACHE_SIZE] = code_exec(x, block->indirect);
+        jump_cache_of(x, block->mode)[linear % JUMP_CACHE_SIZE] = code_exec(x, block->indirect);
+    }
+    return body_of(x, block);
+}
+
+static const void *serve_gone(struct binxlate *x)
+{
+    const struct block *dropped = (const struct block *)(uintptr_t)x->run.argument;
+    uint64_t resets = x->stats.buffer_resets;
+
+    settle_count(x, 0);
+    x->stats.exits_lookup++;
+    const struct block *block = next_block(x);
+    if (block && resets == x->stats.buffer_resets) {
+        block_replace(x, dropped, block);
     }
     return body_of(x, block);
 }
@@ -196,7 +214,7 @@ static bool may_resume(struct binxlate *x, const struct callout *callout, uint64
     const struct block *block = callout->block;
 
     return callout->resume && cpu->rip == callout->next && !block->dead && !attention(cpu) && !cpu->halted &&
-           x->shadow.generation == generation && dispatch_mode(cpu) == block->mode;
+           x->shadow.generation == generation && dispatch_mode(x) == block->mode;
 }
 
 static const void *serve_callout(struct binxlate *x)
@@ -207,6 +225,14 @@ static const void *serve_callout(struct binxlate *x)
     uint64_t generation = x->shadow.generation;
 
     settle_count(x, ahead);
+    if (fpu_insn(&callout->insn) && !x->run.fpu_live && reencode_supported(&callout->insn) &&
+        fpu_enliven(x)) {
+        cpu->rip = (uint32_t)(callout->next - callout->insn.length);
+        return body_of(x, next_block(x));
+    }
+    if (x->run.fpu_live && x->fpu_credit-- == 0) {
+        fpu_release(x);
+    }
     x->stats.callouts++;
     x->callouts_by_row[callout->insn.opcode->id]++;
     cpu->next_rip = callout->next;
@@ -238,7 +264,7 @@ static void add_trait(struct binxlate *x, struct block *block, unsigned index, e
     uint8_t old = block->traits[index];
 
     block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
-    x->stats.misaligned_sites += trait == TRAIT_MISALIGNED;
+    x->stats.misaligned_sites += trait != TRAIT_SLOW;
     x->stats.slow_sites += trait == TRAIT_SLOW;
     block_drop(x, block);
     translate_block(x, block->linear, block->roff, block->mode, block);
@@ -300,7 +326,7 @@ static const void *serve_fault(struct binxlate *x)
     case FAULT_ADDRESS:
         return fill_entry(x, block, site) && !block->dead ? block_insn_code(x, block, site->index) : NULL;
     case FAULT_ALIGNMENT:
-        add_trait(x, block, site->index, TRAIT_MISALIGNED);
+        add_trait(x, block, site->index, x->run.linear % 4 ? TRAIT_MISALIGNED : TRAIT_HALVES);
         return NULL;
     case FAULT_ARITHMETIC:
         break;
@@ -313,6 +339,8 @@ static const void *serve_exit(struct binxlate *x, enum exit_reason reason)
     switch (reason) {
     case EXIT_LOOKUP:
         return serve_lookup(x);
+    case EXIT_GONE:
+        return serve_gone(x);
     case EXIT_VERIFY:
         return serve_verify(x);
     case EXIT_CHAIN:
@@ -342,6 +370,9 @@ static void run_blocks(struct binxlate *x, const struct block *block)
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
         enum exit_reason reason = (enum exit_reason)x->enter(code);
         cpu->rflags = (cpu->rflags & ~FLAGS_NATIVE) | (x->run.flags & FLAGS_NATIVE);
+        if (x->run.fpu_live) {
+            fpu_stored(x);
+        }
         x->interpret = 0;
         code = serve_exit(x, reason);
     } while (code);
@@ -353,6 +384,7 @@ static bool interpret(struct binxlate *x, uint64_t insns, enum vcpu_exit *why)
     struct vcpu *cpu = x->cpu;
     uint64_t before = cpu->insn_count;
 
+    fpu_release(x);
     *why = interp_slice(cpu, insns);
     x->stats.interpreted += cpu->insn_count - before;
     x->interpret = 0;
@@ -373,7 +405,10 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
         if (insns == 0 && (attention(cpu) || cpu->halted)) {
             insns = 1;
         } else if (insns == 0) {
-            unsigned mode = dispatch_mode(cpu);
+            if (fpu_mode(x) == MODE_NONE) {
+                fpu_release(x);
+            }
+            unsigned mode = dispatch_mode(x);
             block = mode != MODE_NONE ? find_block(x, mode) : NULL;
             insns = block ? block->count : mode != MODE_NONE ? x->interpret : INTERP_SLICE;
         }
@@ -383,6 +418,7 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
             break;
         }
     }
+    fpu_release(x);
     fault_set_current(NULL);
     return x->broken ? VCPU_EXIT_INTERNAL : why;
 }

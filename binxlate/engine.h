@@ -8,6 +8,7 @@
  *   gen.c        generators: one guest instruction into host code
  *   dispatch.c   the loop around translated code: look-ups, chaining, call-outs, budget
  *   thunk.c      the ways into translated code and out of it
+ *   fpu.c        the guest's x87, MMX and SSE state in the host's units
  *   fault.c      host signals inside translated code
  *   smc.c        writes to translated code
  *
@@ -33,6 +34,8 @@
 #define REG_TABLE HOST_R14 /* read part of the view's shadow table */
 #define REG_CPU   HOST_R15
 
+#define STACK_SLOT 64 /* from RSP: 16 bytes above the stack of translated code, free between instructions */
+
 #define SHIFT_COUNT         44u
 #define SHIFT_OF_MODE(mode) (SHIFT_COUNT + 64u * (mode))
 
@@ -41,8 +44,17 @@
  *
  *   USER  CPL is 3: the user view of memory
  *   FS GS the segment can be used by adding its base: present, writable data, limit 4 GiB - 1
+ *   FPU   the host's x87 and SSE units hold the guest's state (fpu.c)
+ *   SSE   beside FPU: CR4.OSFXSR
  */
-enum block_mode { MODE_USER = 1, MODE_FS = 2, MODE_GS = 4, MODE_COUNT = 8, MODE_NONE = 0xff };
+enum block_mode {
+    MODE_USER = 1,
+    MODE_FS = 2,
+    MODE_GS = 4,
+    MODE_FPU = 8,
+    MODE_SSE = 16,
+    MODE_NONE = 0xff,
+};
 
 /* ---- Blocks ---- */
 
@@ -50,6 +62,7 @@ enum {
     BLOCK_INSNS_MAX = 64,
     BLOCK_BUCKETS = 1 << 16,
     JUMP_CACHE_SIZE = 1 << 16, /* indexed by the low 16 bits of the target */
+    JUMP_CACHES = 4,           /* by MODE_USER and MODE_FPU: code in these modes alternates */
 };
 
 /* One memory access, or the start of an instruction without any. Sorted by host offset. */
@@ -63,6 +76,7 @@ struct site {
 /* What is known of an instruction from earlier faults; kept when a block is translated again. */
 enum trait {
     TRAIT_MISALIGNED = 1, /* met misaligned operands */
+    TRAIT_HALVES = 4,     /* met operands that are aligned to 4 bytes only */
     TRAIT_SLOW = 2,       /* met memory that is not direct: leave it to the interpreter's function */
 };
 
@@ -112,6 +126,7 @@ struct code_frame {
 
 enum exit_reason {
     EXIT_LOOKUP,  /* rip is set: find its block */
+    EXIT_GONE,    /* rip is set: its block, the argument, was dropped */
     EXIT_VERIFY,  /* rip is set: the page of its block is mapped otherwise, or not known */
     EXIT_CHAIN,   /* rip is set; argument: struct chain */
     EXIT_CALLOUT, /* argument: struct callout */
@@ -134,6 +149,14 @@ struct run_state {
     uint64_t linear;     /* REG_LINEAR on the way out */
     const uint8_t *fault_pc;
     uint32_t fault_kind; /* enum fault_kind */
+    uint32_t fpu_live;   /* not 0: load vcpu.fpu on the way in, store it on the way out */
+    uint32_t host_mxcsr; /* for C code */
+};
+
+/* The x87 pointers, which translated code leaves alone. */
+struct fpu_pointers {
+    uint16_t fop, fcs, fds;
+    uint32_t fip, fdp;
 };
 
 struct code_buffer {
@@ -161,20 +184,30 @@ struct binxlate {
     const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
 
     struct block **bucket;   /* BLOCK_BUCKETS */
-    const void **jump_cache; /* JUMP_CACHE_SIZE */
+    const void **jump_cache; /* JUMP_CACHES times JUMP_CACHE_SIZE */
     struct block **blocks;   /* in order of code address */
     size_t block_count, block_capacity;
     struct code_frame **frame; /* per frame of the VM's memory; owned */
     uint64_t frame_count;
-    uint64_t count_end; /* insn_count when run.left is 0 */
+    uint64_t count_end;               /* insn_count when run.left is 0 */
+    struct fpu_pointers fpu_pointers; /* while run.fpu_live */
+    uint32_t fpu_mxcsr_mask;          /* the model's */
+    unsigned fpu_credit;              /* call-outs until the units are given back */
     const uint8_t *last_fault_pc;
     uint64_t last_fault_linear;
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
     bool shadow_ready, broken, check;
     struct binxlate_stats stats;
-    uint64_t *callouts_by_row;  /* opcode_count of them */
+    uint64_t *callouts_by_row; /* opcode_count of them */
 };
+
+static inline const void **jump_cache_of(const struct binxlate *x, unsigned mode)
+{
+    unsigned which = (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
+
+    return x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
+}
 
 /* ---- codebuf.c ---- */
 
@@ -206,6 +239,8 @@ struct block *block_find(const struct binxlate *x, uint32_t linear, roff_t roff,
 bool block_enter(struct binxlate *x, struct block *block);
 /* Nothing enters it any more; who is inside runs on to its next exit. */
 void block_drop(struct binxlate *x, struct block *block);
+/* Lead the ways into a dropped block to one that begins at the same address in the same mode. */
+void block_replace(struct binxlate *x, const struct block *dropped, const struct block *block);
 /* The block whose code holds this address of the execute view, or NULL. */
 struct block *block_at_host(const struct binxlate *x, const uint8_t *pc);
 /* The site that holds the host address; NULL when it lies before the first (the poll). */
@@ -232,6 +267,22 @@ bool smc_worthwhile(const struct binxlate *x, roff_t roff);
 void smc_enter(struct binxlate *x, struct block *block);
 void smc_forget_all(struct binxlate *x);
 
+/* ---- fpu.c ---- */
+
+/* The instruction uses the x87, MMX or SSE units. */
+static inline bool fpu_insn(const struct insn *insn)
+{
+    return insn->opcode->flags & (OPF_FPU | OPF_MMX | OPF_SSE);
+}
+/* Let the host's units hold the guest's state. False: the interpreter must execute the guest's FPU instructions. */
+bool fpu_enliven(struct binxlate *x);
+/* vcpu.fpu alone holds the state again. */
+void fpu_release(struct binxlate *x);
+/* After translated code was left: what the exit thunk stored is completed. */
+void fpu_stored(struct binxlate *x);
+/* MODE_FPU and MODE_SSE as they are now. */
+unsigned fpu_mode(const struct binxlate *x);
+
 /* ---- fault.c ---- */
 
 int fault_init(struct error *error);
@@ -241,6 +292,6 @@ void fault_set_current(struct binxlate *x);
 /* ---- dispatch.c ---- */
 
 /* The mode that blocks are looked up with now; MODE_NONE: not translatable. */
-unsigned dispatch_mode(const struct vcpu *cpu);
+unsigned dispatch_mode(const struct binxlate *x);
 
 #endif

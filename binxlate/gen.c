@@ -74,7 +74,8 @@ void gen_head(struct gen *g)
     const void *changed = emit_here(e);
     gen_exit_stub(g, EXIT_VERIFY);
     block->gone = emit_here(e);
-    gen_exit_stub(g, EXIT_LOOKUP);
+    emit_mov_imm64(e, REG_ENTRY, (uint64_t)(uintptr_t)block);
+    gen_exit_stub(g, EXIT_GONE);
 
     emit_align(e, 16);
     block->indirect = e->at;
@@ -208,11 +209,15 @@ static void gen_alignment_check(struct gen *g, bool on)
     emit_popfq(e);
 }
 
-static void gen_copy_misaligned(struct gen *g, bool write)
+/*
+ * The operand's first and last byte must have the same shadow entry, or the interpreter executes the instruction.
+ * What is emitted next is for those that do; `done` is to be bound behind it.
+ */
+static struct host_mem gen_span(struct gen *g, bool write, struct emit_label *done)
 {
     struct emit *e = &g->e;
     int32_t half = write ? (int32_t)SHADOW_WRITE_OFFSET : 0;
-    struct emit_label together = {0}, done = {0};
+    struct emit_label together = {0};
 
     gen_site(g, write);
     gen_linear(g);
@@ -226,29 +231,129 @@ static void gen_copy_misaligned(struct gen *g, bool write)
     emit_jrcxz(e, &together);
     emit_xchg64(e, HOST_RCX, REG_SCRATCH);
     gen_callout(g);
-    emit_jmp_label(e, &done);
+    emit_jmp_label(e, done);
     emit_bind(e, &together);
     emit_xchg64(e, HOST_RCX, REG_SCRATCH);
-    gen_alignment_check(g, false);
-    reencode(e, g->insn, &mem);
-    gen_alignment_check(g, true);
+    return mem;
+}
+
+static void gen_copy_span(struct gen *g, bool write, bool misaligned)
+{
+    struct emit_label done = {0};
+    struct host_mem mem = gen_span(g, write, &done);
+
+    if (misaligned) {
+        gen_alignment_check(g, false);
+    }
+    reencode(&g->e, g->insn, &mem);
+    if (misaligned) {
+        gen_alignment_check(g, true);
+    }
+    emit_bind(&g->e, &done);
+}
+
+/* A quadword that is aligned to 4 bytes, as the i386 ABI lays doubles out: it passes through the stack. */
+static void gen_copy_halves(struct gen *g, bool write)
+{
+    struct emit *e = &g->e;
+    struct emit_label done = {0};
+    struct host_mem low = gen_span(g, write, &done), high = low;
+    struct host_mem slot = host_mem(HOST_RSP, STACK_SLOT);
+
+    high.disp += 4;
+    emit_load32(e, REG_SCRATCH,
+                low); /* a store: may it be written? An instruction that pops cannot be undone */
+    if (!write) {
+        emit_load32(e, REG_ENTRY, high);
+        emit_rorx64(e, REG_ENTRY, REG_ENTRY, 32);
+        emit_lea64(e, REG_SCRATCH, host_mem_index(REG_SCRATCH, REG_ENTRY, 0, 0));
+        emit_store64(e, slot, REG_SCRATCH);
+    }
+    reencode(e, g->insn, &slot);
+    if (write) {
+        emit_load64(e, REG_SCRATCH, slot);
+        emit_store32(e, low, REG_SCRATCH);
+        emit_rorx64(e, REG_SCRATCH, REG_SCRATCH, 32);
+        emit_store32(e, high, REG_SCRATCH);
+    }
     emit_bind(e, &done);
+}
+
+static void gen_copy_memory(struct gen *g, unsigned access)
+{
+    bool write = access & REENCODE_WRITE;
+    unsigned size = reencode_memory_size(g->insn);
+
+    if ((g->traits & TRAIT_HALVES) && !(g->traits & TRAIT_MISALIGNED) && size == 8 && fpu_insn(g->insn)) {
+        gen_copy_halves(g, write);
+    } else if (g->traits & (TRAIT_MISALIGNED | TRAIT_HALVES)) {
+        gen_copy_span(g, write, true);
+    } else if (size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {
+        gen_copy_span(g, write, false); /* the host need not notice that these are misaligned */
+    } else {
+        struct host_mem mem = gen_operand(g, write);
+        reencode(&g->e, g->insn, &mem);
+    }
 }
 
 static void gen_copy(struct gen *g)
 {
     unsigned access = reencode_memory_access(g->insn);
-    bool write = access & REENCODE_WRITE;
 
-    if (access && !segment_usable(g, g->insn->seg, write)) {
-        gen_callout(g);
-    } else if (!access) {
+    if (!access) {
         reencode(&g->e, g->insn, NULL);
-    } else if (g->traits & TRAIT_MISALIGNED) {
-        gen_copy_misaligned(g, write);
+    } else if (segment_usable(g, g->insn->seg, access & REENCODE_WRITE)) {
+        gen_copy_memory(g, access);
     } else {
-        struct host_mem mem = gen_operand(g, write);
-        reencode(&g->e, g->insn, &mem);
+        gen_callout(g);
+    }
+}
+
+/* ---- x87, MMX, SSE -------------------------------------------------------------------------------------- */
+
+static bool is_fldcw(const struct insn *insn)
+{
+    return insn->opcode->map == MAP_1BYTE && insn->opcode->byte == 0xd9 && insn->memory && insn->reg == 5;
+}
+
+/* A control word that masks all exceptions (bits 5-0) is loaded; others are the interpreter's. */
+static void gen_fldcw(struct gen *g)
+{
+    struct emit *e = &g->e;
+    struct emit_label masked = {0}, done = {0};
+    struct host_mem mem = gen_operand(g, false);
+
+    emit_load_zx16(e, REG_SCRATCH, mem);
+    emit_not32(e, REG_SCRATCH);
+    emit_rorx32(e, REG_SCRATCH, REG_SCRATCH, 6);         /* 5-0 to 31-26 */
+    emit_shrx32(e, REG_SCRATCH, REG_SCRATCH, REG_SHIFT); /* to 19-14 */
+    emit_rorx32(e, REG_SCRATCH, REG_SCRATCH, 14);        /* to 5-0 */
+    emit_movzx8(e, REG_SCRATCH, REG_SCRATCH);
+    emit_xchg64(e, HOST_RCX, REG_SCRATCH);
+    emit_jrcxz(e, &masked);
+    emit_xchg64(e, HOST_RCX, REG_SCRATCH);
+    gen_callout(g);
+    emit_jmp_label(e, &done);
+    emit_bind(e, &masked);
+    emit_xchg64(e, HOST_RCX, REG_SCRATCH);
+    reencode(e, g->insn, &mem);
+    emit_bind(e, &done);
+}
+
+static void gen_fpu(struct gen *g)
+{
+    const struct insn *insn = g->insn;
+    unsigned mode = g->block->mode;
+    bool possible = (mode & MODE_FPU) && (!(insn->opcode->flags & OPF_SSE) || (mode & MODE_SSE));
+
+    if (!possible || !reencode_supported(insn)) {
+        gen_callout(g);
+    } else if (!is_fldcw(insn)) {
+        gen_copy(g);
+    } else if (segment_usable(g, insn->seg, false) && !g->traits) {
+        gen_fldcw(g);
+    } else {
+        gen_callout(g);
     }
 }
 
@@ -374,7 +479,7 @@ static void gen_jump_indirect(struct gen *g)
     struct emit *e = &g->e;
 
     emit_movzx16(e, REG_ENTRY, REG_LINEAR);
-    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)g->x->jump_cache);
+    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)jump_cache_of(g->x, g->block->mode));
     emit_jmp_mem(e, host_mem_index(REG_SCRATCH, REG_ENTRY, 3, 0));
 }
 
@@ -517,7 +622,7 @@ static bool gen_own(struct gen *g)
     const struct insn *insn = g->insn;
     const struct opcode *opcode = insn->opcode;
 
-    if (insn->opsize != 4 || (g->traits & TRAIT_MISALIGNED)) {
+    if (insn->opsize != 4 || g->traits) {
         return false;
     }
     if (opcode->map == MAP_1BYTE) {
@@ -533,12 +638,13 @@ static bool gen_own(struct gen *g)
 void gen_insn(struct gen *g)
 {
     const struct insn *insn = g->insn;
-    bool extension = insn->opcode->flags & (OPF_FPU | OPF_MMX | OPF_SSE);
 
     gen_site(g, false);
     if (g->traits & TRAIT_SLOW) {
         gen_callout(g);
-    } else if (!extension && reencode_supported(insn)) {
+    } else if (fpu_insn(insn)) {
+        gen_fpu(g);
+    } else if (reencode_supported(insn)) {
         gen_copy(g);
     } else if (!gen_own(g)) {
         gen_callout(g);

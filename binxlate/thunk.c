@@ -31,6 +31,36 @@ static struct host_mem gpr_field(unsigned n)
 
 #define RUN(base, member) run_field(base, offsetof(struct run_state, member))
 
+static struct host_mem fpu_field(void)
+{
+    return host_mem(REG_CPU, (int32_t)offsetof(struct vcpu, fpu));
+}
+
+/* With the run state in r8. */
+static void emit_load_fpu(struct emit *e)
+{
+    struct emit_label dead = {0};
+
+    emit_alu_mem_imm32(e, HOST_CMP, RUN(HOST_R8, fpu_live), 0);
+    emit_jcc_short(e, HOST_E, &dead);
+    emit_fxrstor(e, fpu_field());
+    emit_bind(e, &dead);
+}
+
+/* With the run state in RAX. The units are left as C code expects them. */
+static void emit_store_fpu(struct emit *e)
+{
+    static const struct emit_insn fninit = {.opcode = 0xdb, .modrm = true, .reg = 4, .rm = 3};
+    struct emit_label dead = {0};
+
+    emit_alu_mem_imm32(e, HOST_CMP, RUN(HOST_RAX, fpu_live), 0);
+    emit_jcc_short(e, HOST_E, &dead);
+    emit_fxsave(e, fpu_field());
+    emit_insn(e, &fninit);
+    emit_ldmxcsr(e, RUN(HOST_RAX, host_mxcsr));
+    emit_bind(e, &dead);
+}
+
 /* unsigned enter(const void *code) */
 static const void *emit_enter(struct emit *e, const struct binxlate *x)
 {
@@ -46,6 +76,7 @@ static const void *emit_enter(struct emit *e, const struct binxlate *x)
     emit_load64(e, REG_TABLE, RUN(HOST_R8, table));
     emit_load64(e, REG_SHIFT, RUN(HOST_R8, shift));
     emit_load64(e, REG_LEFT, RUN(HOST_R8, left));
+    emit_load_fpu(e);
     emit_load64(e, HOST_RSP, RUN(HOST_R8, stack));
     emit_push_mem(e, RUN(HOST_R8, flags));
     emit_popfq(e);
@@ -70,6 +101,7 @@ static const void *emit_leave(struct emit *e, const struct binxlate *x)
     emit_load64(e, HOST_RSP, RUN(HOST_RAX, host_stack));
     emit_push_imm32(e, FLAGS_OUTSIDE);
     emit_popfq(e);
+    emit_store_fpu(e);
     emit_store64(e, RUN(HOST_RAX, left), REG_LEFT);
     emit_store64(e, RUN(HOST_RAX, argument), REG_ENTRY);
     emit_store64(e, RUN(HOST_RAX, linear), REG_LINEAR);

@@ -12,6 +12,7 @@
 
 #include "binxlate/gen.h"
 #include "base/log.h"
+#include "binxlate/reencode.h"
 
 /* Bytes that one instruction and its share of stubs can take, at most. */
 enum { INSN_CODE_MAX = 256, HEAD_CODE_MAX = 512 };
@@ -21,7 +22,13 @@ struct run_text {
     unsigned count, length;
 };
 
-static void decode_run(const struct binxlate *x, roff_t roff, struct run_text *run)
+/* What follows an instruction that brings the FPU to life is a block of another mode. */
+static bool brings_fpu_to_life(const struct insn *insn, unsigned mode)
+{
+    return !(mode & MODE_FPU) && fpu_insn(insn) && reencode_supported(insn);
+}
+
+static void decode_run(const struct binxlate *x, roff_t roff, unsigned mode, struct run_text *run)
 {
     const struct vcpu *cpu = x->cpu;
     const uint8_t *bytes = ram_ptr(cpu->wiring.mem->ram, roff);
@@ -35,7 +42,7 @@ static void decode_run(const struct binxlate *x, roff_t roff, struct run_text *r
         }
         run->count++;
         run->length += insn->length;
-        if (gen_ends_block(insn)) {
+        if (gen_ends_block(insn) || brings_fpu_to_life(insn, mode)) {
             break;
         }
     }
@@ -162,7 +169,7 @@ struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, 
     if (!smc_watch(x, roff)) {
         return NULL;
     }
-    decode_run(x, roff, &run);
+    decode_run(x, roff, mode, &run);
     if (run.count == 0) {
         return NULL;
     }

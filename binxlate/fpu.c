@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The guest's x87, MMX and SSE state in the host's own units.
+ *
+ *   vcpu.fpu --(first FPU instruction: fpu_enliven)--> live: FXRSTOR on the way in, FXSAVE on the way out
+ *            <--(interpreter, or call-outs without end: fpu_release)--
+ *
+ * While the state is live, blocks are those of MODE_FPU and execute FPU instructions as they are. C code between exits
+ * finds vcpu.fpu complete and the units reset, so the interpreter's functions need not know. Blocks without MODE_FPU
+ * call the first FPU instruction out, which is what makes the state live: code that uses no FPU pays nothing.
+ *
+ * CR0.EM and CR0.TS are clear and all x87 exceptions are masked while the state is live: an FLDCW that unmasks one is
+ * left to the interpreter (gen.c). SSE exceptions that are unmasked arrive as SIGFPE at the instruction itself,
+ * which the interpreter then executes.
+ *
+ * DEVIATION: FIP, FDP and FOP are not updated by translated x87 instructions. They tell where an unmasked exception
+ * came from, and unmasked exceptions are interpreted.
+ *
+ * SDM: Volume 1, "FXSAVE Area", "x87 FPU Instruction and Data (Operand) Pointers"; Volume 3A, "System Programming for
+ * Instruction Set Extensions".
+ */
+#include "binxlate/engine.h"
+#include "cpu/fpu.h"
+
+enum { CREDIT = 16 };
+
+static bool can_live(const struct vcpu *cpu)
+{
+    const struct fxsave *fpu = &cpu->fpu;
+
+    return !(cpu->cr0 & (CR0_EM | CR0_TS)) && (fpu->fcw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS &&
+           !(fpu->fsw & FSW_ES) && !cpu->ferr;
+}
+
+bool fpu_enliven(struct binxlate *x)
+{
+    const struct fxsave *fpu = &x->cpu->fpu;
+
+    TRY(can_live(x->cpu));
+    x->fpu_pointers = (struct fpu_pointers){
+        .fop = fpu->fop, .fcs = fpu->fcs, .fds = fpu->fds, .fip = fpu->fip, .fdp = fpu->fdp};
+    x->run.fpu_live = 1;
+    x->fpu_credit = CREDIT;
+    return true;
+}
+
+void fpu_release(struct binxlate *x)
+{
+    x->run.fpu_live = 0;
+}
+
+void fpu_stored(struct binxlate *x)
+{
+    struct fxsave *fpu = &x->cpu->fpu;
+
+    fpu->fop = x->fpu_pointers.fop;
+    fpu->fip = x->fpu_pointers.fip;
+    fpu->fcs = x->fpu_pointers.fcs;
+    fpu->fdp = x->fpu_pointers.fdp;
+    fpu->fds = x->fpu_pointers.fds;
+    fpu->reserved1 = 0;
+    fpu->reserved2 = fpu->reserved3 = 0;
+    fpu->mxcsr_mask = x->fpu_mxcsr_mask;
+}
+
+unsigned fpu_mode(const struct binxlate *x)
+{
+    if (!x->run.fpu_live) {
+        return 0;
+    }
+    return can_live(x->cpu) ? MODE_FPU | (x->cpu->cr4 & CR4_OSFXSR ? MODE_SSE : 0u) : MODE_NONE;
+}
