@@ -3,6 +3,9 @@
  * Kernels whose work is memory: sorting, the sieve of Eratosthenes, pointer chases within and beyond the
  * caches, streams, and the repeated string instructions, long and short. Here an engine shows what a guest
  * load and a guest store cost.
+ *
+ * Arrays that are used together lie an odd number of pages off a power of two from one another. At a power of
+ * two their pages would share an entry in a directly mapped software TLB, and the kernels would measure that.
  */
 #include "hbench.h"
 
@@ -13,6 +16,8 @@ enum {
     CHASE_FAR_NODES = 8 << 20 >> 6, /* one in every 64 bytes of 8 MiB */
     CHASE_FAR_STEP = 16,            /* words from node to node */
     STREAM_WORDS = 256 * 1024,      /* of each of three arrays */
+    PAGE_WORDS = PAGE_SIZE / 4,
+    COPIES_AT = ARENA_SIZE / 2 + 37 * PAGE_SIZE,
     COPY_SIZE = 64 * 1024,
     COPIES = 128,
     SHORT_COPIES = 30000,
@@ -128,7 +133,8 @@ uint32_t chase_far_pass(struct bench *b)
 
 uint32_t stream_pass(struct bench *b)
 {
-    uint32_t *x = (uint32_t *)b->arena, *y = x + STREAM_WORDS, *z = y + STREAM_WORDS;
+    uint32_t *x = (uint32_t *)b->arena, *y = x + STREAM_WORDS + 7 * PAGE_WORDS;
+    uint32_t *z = y + STREAM_WORDS + 13 * PAGE_WORDS;
     uint32_t sum = 0;
 
     for (uint32_t i = 0; i < STREAM_WORDS; i++) {
@@ -151,7 +157,7 @@ uint32_t stream_pass(struct bench *b)
 
 uint32_t rep_movs_pass(struct bench *b)
 {
-    uint8_t *copies = b->arena + ARENA_SIZE / 2;
+    uint8_t *copies = b->arena + COPIES_AT;
 
     for (uint32_t i = 0; i < COPIES; i++) {
         const uint8_t *from = b->arena + i * 64;
@@ -177,7 +183,7 @@ uint32_t rep_stos_pass(struct bench *b)
 /* What string functions do most: 1 to 64 bytes at every alignment. */
 uint32_t rep_short_pass(struct bench *b)
 {
-    uint8_t *copies = b->arena + ARENA_SIZE / 2;
+    uint8_t *copies = b->arena + COPIES_AT;
 
     for (uint32_t i = 0; i < SHORT_COPIES; i++) {
         const uint8_t *from = b->arena + (i & 0x3fff);
