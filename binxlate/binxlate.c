@@ -28,24 +28,6 @@ int binxlate_supported(struct error *error)
     return 0;
 }
 
-/*
- *   PROT_NONE | stack, growing down | PROT_NONE
- */
-static int map_stack(struct binxlate *x, struct error *error)
-{
-    uint8_t *area = mmap(NULL, STACK_SIZE + 2 * STACK_GUARD, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED) {
-        return error_set(error, -errno, "translator: cannot map its stack: %s", strerror(errno));
-    }
-    x->stack = area;
-    if (mprotect(area + STACK_GUARD, STACK_SIZE, PROT_READ | PROT_WRITE) < 0) {
-        return error_set(error, -errno, "translator: cannot map its stack: %s", strerror(errno));
-    }
-    x->run.stack = (uint64_t)(uintptr_t)(area + STACK_GUARD + STACK_SIZE - STACK_TOP_ROOM);
-    return 0;
-}
-
 static int allocate_tables(struct binxlate *x, struct error *error)
 {
     x->bucket = calloc(BLOCK_BUCKETS, sizeof(struct block *));
@@ -77,7 +59,7 @@ static int set_up(struct binxlate *x, struct error *error)
         code = arena_init(&x->arena, ARENA_SIZE, error);
     }
     if (code == 0) {
-        code = map_stack(x, error);
+        code = stack_init(x, error);
     }
     if (code == 0) {
         code = shadow_init(&x->shadow, error);
@@ -93,7 +75,7 @@ static int set_up(struct binxlate *x, struct error *error)
         code = thunks_emit(x, error);
     }
     if (code == 0) {
-        code = fault_init(error);
+        code = fault_init(x, error);
     }
     return code;
 }
@@ -158,6 +140,7 @@ void binxlate_destroy(struct binxlate *x)
         x->cpu->engine = NULL;
         x->cpu->shadow_tables = NULL;
     }
+    fault_fini(x);
     smc_fini(x);
     free(x->callouts_by_row);
     free(x->jump_cache);
@@ -166,9 +149,7 @@ void binxlate_destroy(struct binxlate *x)
     if (x->shadow_ready) {
         shadow_fini(&x->shadow);
     }
-    if (x->stack) {
-        munmap(x->stack, STACK_SIZE + 2 * STACK_GUARD);
-    }
+    stack_fini(x);
     arena_fini(&x->arena);
     code_buffer_fini(&x->code);
     free(x);
@@ -180,6 +161,7 @@ void binxlate_reset(struct binxlate *x)
     x->code.used = x->code.fixed;
     x->arena.used = 0;
     x->last_fault_pc = NULL;
+    stack_empty(x);
     empty_tables(x);
     x->stats.buffer_resets++;
 }

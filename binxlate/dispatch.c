@@ -118,6 +118,12 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
     return translate_block(x, linear, roff, mode, NULL);
 }
 
+static void set_mode(struct binxlate *x, unsigned mode)
+{
+    x->run.shift = SHIFT_OF_MODE(mode);
+    stack_set_mode(x, mode);
+}
+
 /* Code of the block at rip, if it may run now: the budget lasts, and no more than a translator is called for. */
 static struct block *next_block(struct binxlate *x)
 {
@@ -128,7 +134,7 @@ static struct block *next_block(struct binxlate *x)
     }
     unsigned mode = dispatch_mode(x);
     struct block *block = mode == MODE_NONE ? NULL : find_block(x, mode);
-    x->run.shift = SHIFT_OF_MODE(mode); /* the FPU may just have come to life */
+    set_mode(x, mode); /* the FPU may just have come to life */
     return block && block->count <= x->run.left ? block : NULL;
 }
 
@@ -200,7 +206,8 @@ static const void *serve_chain(struct binxlate *x)
     settle_count(x, 0);
     const struct block *block = next_block(x);
     if (block && resets == x->stats.buffer_resets && !chain->from->dead) {
-        const uint8_t *way_in = same_page(chain->from, block) ? block->body : block->verified;
+        const uint8_t *way_in =
+            !chain->verify && same_page(chain->from, block) ? block->body : block->verified;
         emit_patch_rel32(chain->field, code_view(&x->code), code_exec(x, way_in));
         x->stats.chains++;
     }
@@ -363,7 +370,7 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     const void *code = code_exec(x, block->body);
 
     set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LEFT_MAX), 0);
-    x->run.shift = SHIFT_OF_MODE(block->mode);
+    set_mode(x, block->mode);
     x->run.table = shadow_base(&x->shadow, view_of(cpu));
     x->interpret = 0;
     do {
@@ -397,7 +404,7 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
     enum vcpu_exit why = VCPU_EXIT_BUDGET;
 
     cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;
-    fault_set_current(x);
+    fault_attach(x);
     x->interpret = 0;
     while (cpu->insn_count < cpu->budget_end && !x->broken) {
         struct block *block = NULL;
@@ -419,6 +426,6 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
         }
     }
     fpu_release(x);
-    fault_set_current(NULL);
+    fault_detach();
     return x->broken ? VCPU_EXIT_INTERNAL : why;
 }

@@ -9,6 +9,7 @@
  *   dispatch.c   the loop around translated code: look-ups, chaining, call-outs, budget
  *   thunk.c      the ways into translated code and out of it
  *   fpu.c        the guest's x87, MMX and SSE state in the host's units
+ *   stack.c      the stack of translated code
  *   fault.c      host signals inside translated code
  *   smc.c        writes to translated code
  *
@@ -34,7 +35,8 @@
 #define REG_TABLE HOST_R14 /* read part of the view's shadow table */
 #define REG_CPU   HOST_R15
 
-#define STACK_SLOT 64 /* from RSP: 16 bytes above the stack of translated code, free between instructions */
+/* From RSP: 8 bytes in what the ABI calls the red zone, free between instructions. Signals spare it. */
+#define STACK_SLOT (-64)
 
 #define SHIFT_COUNT         44u
 #define SHIFT_OF_MODE(mode) (SHIFT_COUNT + 64u * (mode))
@@ -104,6 +106,7 @@ struct chain {
     struct block *from;
     uint8_t *field; /* displacement to patch, write view */
     uint32_t target;
+    bool verify; /* the mapping may have changed on the way, even within the page */
 };
 
 /* An instruction that the interpreter's function executes. */
@@ -143,7 +146,7 @@ struct run_state {
     uint64_t shift;      /* for REG_SHIFT */
     int64_t left;        /* REG_LEFT in and out */
     uint64_t flags;      /* host RFLAGS in and out */
-    uint64_t stack;      /* RSP inside translated code */
+    uint64_t stack;      /* RSP inside translated code, in and out */
     uint64_t host_stack; /* RSP outside */
     uint64_t argument;   /* REG_ENTRY on the way out */
     uint64_t linear;     /* REG_LINEAR on the way out */
@@ -177,11 +180,18 @@ struct binxlate {
     struct shadow shadow;
     struct code_buffer code;
     struct arena arena;
-    uint8_t *stack; /* the stack of translated code, and the poll's guard above it */
+    uint8_t *stack; /* the stack of translated code between its guards: stack.c */
+    uint8_t *
+        stack_limit; /* [stack_limit, stack_limit + STACK_LIMIT_SIZE): touched when calls are nested too deep */
+    uint64_t stack_top; /* RSP of an empty stack */
+    uint8_t *signal_stack;
 
     unsigned (*enter)(const void *code);
     const void *exit[EXIT_COUNT];
-    const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
+    const void *exit_indirect;     /* EXIT_LOOKUP with rip = REG_LINEAR */
+    const void *jump[JUMP_CACHES]; /* continue at REG_LINEAR by way of the jump cache */
+    const void *return_missed
+        [JUMP_CACHES]; /* the same for a return with no call before it: lies on the stack's bottom */
 
     struct block **bucket;   /* BLOCK_BUCKETS */
     const void **jump_cache; /* JUMP_CACHES times JUMP_CACHE_SIZE */
@@ -202,11 +212,14 @@ struct binxlate {
     uint64_t *callouts_by_row; /* opcode_count of them */
 };
 
+static inline unsigned jump_cache_number(unsigned mode)
+{
+    return (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
+}
+
 static inline const void **jump_cache_of(const struct binxlate *x, unsigned mode)
 {
-    unsigned which = (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
-
-    return x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
+    return x->jump_cache + (size_t)jump_cache_number(mode) * JUMP_CACHE_SIZE;
 }
 
 /* ---- codebuf.c ---- */
@@ -226,6 +239,17 @@ int arena_init(struct arena *arena, size_t size, struct error *error);
 void arena_fini(struct arena *arena);
 /* Zeroed memory that lives until the next binxlate_reset(); NULL when used up. */
 void *arena_alloc(struct arena *arena, size_t size);
+
+/* ---- stack.c ---- */
+
+#define STACK_LIMIT_SIZE ((size_t)(64 * KIB))
+
+int stack_init(struct binxlate *x, struct error *error);
+void stack_fini(struct binxlate *x);
+/* Returns find no calls. */
+void stack_empty(struct binxlate *x);
+/* Code of this mode is about to run. */
+void stack_set_mode(struct binxlate *x, unsigned mode);
 
 /* ---- thunk.c ---- */
 
@@ -285,9 +309,11 @@ unsigned fpu_mode(const struct binxlate *x);
 
 /* ---- fault.c ---- */
 
-int fault_init(struct error *error);
-/* The engine that runs on this thread, NULL for none. */
-void fault_set_current(struct binxlate *x);
+int fault_init(struct binxlate *x, struct error *error);
+void fault_fini(struct binxlate *x);
+/* Translated code of this engine is about to run on this thread, or no more. */
+void fault_attach(struct binxlate *x);
+void fault_detach(void);
 
 /* ---- dispatch.c ---- */
 

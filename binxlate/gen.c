@@ -433,7 +433,7 @@ static void gen_leave(struct gen *g)
 /* ---- Near transfers ------------------------------------------------------------------------------------- */
 
 /* `field` jumps to the block at `target`: at first to a stub that finds it. */
-static void gen_chain(struct gen *g, uint8_t *field, uint32_t target)
+static void gen_chain(struct gen *g, uint8_t *field, uint32_t target, bool verify)
 {
     struct chain *chain = arena_alloc(&g->x->arena, sizeof(*chain));
 
@@ -441,13 +441,13 @@ static void gen_chain(struct gen *g, uint8_t *field, uint32_t target)
         g->no_memory = true;
         return;
     }
-    *chain = (struct chain){.from = g->block, .field = field, .target = target};
+    *chain = (struct chain){.from = g->block, .field = field, .target = target, .verify = verify};
     g->stubs[g->stub_count++] = (struct gen_stub){.field = field, .chain = chain};
 }
 
 void gen_jump(struct gen *g, uint32_t target)
 {
-    gen_chain(g, emit_jmp(&g->e, NULL), target);
+    gen_chain(g, emit_jmp(&g->e, NULL), target, false);
 }
 
 void gen_stubs(struct gen *g)
@@ -476,18 +476,31 @@ static uint32_t branch_target(const struct gen *g)
 /* Continue at the address in r8. */
 static void gen_jump_indirect(struct gen *g)
 {
-    struct emit *e = &g->e;
+    emit_jmp(&g->e, g->x->jump[jump_cache_number(g->block->mode)]);
+}
 
-    emit_movzx16(e, REG_ENTRY, REG_LINEAR);
-    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)jump_cache_of(g->x, g->block->mode));
-    emit_jmp_mem(e, host_mem_index(REG_SCRATCH, REG_ENTRY, 3, 0));
+/*
+ * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? The chain verifies
+ * the mapping even if it stays in the page, because who returns may have changed it.
+ */
+static void gen_landing(struct gen *g, uint32_t address)
+{
+    struct emit *e = &g->e;
+    const struct block *block = g->block;
+
+    emit_mov64(e, REG_SCRATCH, HOST_RCX);
+    emit_lea32(e, HOST_RCX,
+               host_mem_index(REG_LINEAR, REG_SHIFT, 0, -(int32_t)(address + SHIFT_OF_MODE(block->mode))));
+    gen_require_zero(g, g->x->jump[jump_cache_number(block->mode)]);
+    emit_mov64(e, HOST_RCX, REG_SCRATCH);
+    gen_chain(g, emit_jmp(e, NULL), address, true);
 }
 
 static void gen_jcc(struct gen *g)
 {
     enum host_condition condition = (enum host_condition)(g->insn->opcode->byte & 15);
 
-    gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g));
+    gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g), false);
     gen_jump(g, next_linear(g));
 }
 
@@ -533,7 +546,7 @@ static void gen_ret(struct gen *g)
 
     emit_load32(&g->e, REG_LINEAR, place);
     emit_lea32(&g->e, REG_ESP, host_mem(REG_ESP, 4 + (int32_t)(g->insn->imm & 0xffff)));
-    gen_jump_indirect(g);
+    emit_ret(&g->e);
 }
 
 /* ---- One instruction ------------------------------------------------------------------------------------ */
@@ -551,7 +564,8 @@ static bool gen_group5(struct gen *g)
         gen_load_target(g, REG_SCRATCH);
         gen_push_imm(g, next_linear(g));
         emit_mov32(&g->e, REG_LINEAR, REG_SCRATCH);
-        gen_jump_indirect(g);
+        emit_call(&g->e, g->x->jump[jump_cache_number(g->block->mode)]);
+        gen_landing(g, next_linear(g));
         return true;
     case 4:
         gen_load_target(g, REG_LINEAR);
@@ -595,7 +609,8 @@ static bool gen_map_1byte(struct gen *g)
         return true;
     case 0xe8:
         gen_push_imm(g, next_linear(g));
-        gen_jump(g, branch_target(g));
+        gen_chain(g, emit_call(&g->e, NULL), branch_target(g), false);
+        gen_landing(g, next_linear(g));
         return true;
     case 0xe9:
     case 0xeb:

@@ -6,7 +6,8 @@
  *   out   store the guest's registers and flags, clear AC and DF, go back to the caller with the reason
  *
  * Translated code runs on a stack of its own: a signal frame may be put on it at any instruction, and the poll (see
- * gen.c) reaches from it into the guard above.
+ * gen.c) reaches from it into the guard above. RSP is kept between exits: what lies there are the addresses that the
+ * guest's calls, which are host calls, return to.
  *
  * SDM: Volume 1, "EFLAGS Register"; the calling convention is the System V x86-64 ABI's.
  */
@@ -98,6 +99,7 @@ static const void *emit_leave(struct emit *e, const struct binxlate *x)
     emit_mov_imm64(e, HOST_RAX, (uint64_t)(uintptr_t)&x->run);
     emit_pushfq(e);
     emit_pop_mem(e, RUN(HOST_RAX, flags));
+    emit_store64(e, RUN(HOST_RAX, stack), HOST_RSP);
     emit_load64(e, HOST_RSP, RUN(HOST_RAX, host_stack));
     emit_push_imm32(e, FLAGS_OUTSIDE);
     emit_popfq(e);
@@ -110,6 +112,30 @@ static const void *emit_leave(struct emit *e, const struct binxlate *x)
         emit_pop(e, callee_saved[i]);
     }
     emit_ret(e);
+    return start;
+}
+
+/* Continue at the address in REG_LINEAR, in the modes that share a jump cache. */
+static const void *emit_jump(struct emit *e, const struct binxlate *x, unsigned which)
+{
+    const void **cache = x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
+    const void *start;
+
+    emit_align(e, 16);
+    start = emit_here(e);
+    emit_movzx16(e, REG_ENTRY, REG_LINEAR);
+    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)cache);
+    emit_jmp_mem(e, host_mem_index(REG_SCRATCH, REG_ENTRY, 3, 0));
+    return start;
+}
+
+/* A return found the bottom of the stack: put RSP back to where it finds it again. */
+static const void *emit_return_missed(struct emit *e, const struct binxlate *x, unsigned which)
+{
+    const void *start = emit_here(e);
+
+    emit_mov_imm64(e, HOST_RSP, x->stack_top);
+    emit_jmp(e, x->jump[which]);
     return start;
 }
 
@@ -131,6 +157,10 @@ int thunks_emit(struct binxlate *x, struct error *error)
     x->exit_indirect = emit_here(&e);
     emit_store32(&e, host_mem(REG_CPU, (int32_t)offsetof(struct vcpu, rip)), REG_LINEAR);
     emit_jmp(&e, x->exit[EXIT_LOOKUP]);
+    for (unsigned which = 0; which < JUMP_CACHES; which++) {
+        x->jump[which] = emit_jump(&e, x, which);
+        x->return_missed[which] = emit_return_missed(&e, x, which);
+    }
     emit_align(&e, 64);
     if (emit_failed(&e)) {
         return error_set(error, -ENOMEM, "translator: the code buffer is too small for the thunks");
