@@ -12,6 +12,7 @@
 ; event: #PF error=7 eip=user_ro cr2=0x21fff
 ; event: #PF error=2 eip=rmw cr2=0x500000
 ; expect: cpl=0 eax=0
+; expect-mem: 0x23ffe = 00 00
 %include "protected.inc"
 %include "paging.inc"
     PROTECTED
@@ -22,7 +23,9 @@
 read: FAULTS mov eax, [0x500123]
 write: FAULTS mov [0x500123], al
 write_ro: FAULTS mov [0x21000], al  ; CR0.WP is set
-across: FAULTS mov [0x4ffffe], eax  ; the first two bytes could be written
+    mov eax, -1
+across: FAULTS mov [0x4ffffe], eax  ; the first two bytes could be written, and are not
+    xor eax, eax
     FIXUP 0x500000, fetched
     mov ecx, 0x500000
     call ecx
