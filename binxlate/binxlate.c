@@ -96,6 +96,7 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
         return NULL;
     }
     empty_tables(x);
+    stack_empty(x);
     cpu->engine = x;
     cpu->shadow_tables = &x->shadow;
     return x;

@@ -121,7 +121,7 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
 static void set_mode(struct binxlate *x, unsigned mode)
 {
     x->run.shift = SHIFT_OF_MODE(mode);
-    stack_set_mode(x, mode);
+    x->run.jump_cache = jump_cache_of(x, mode);
 }
 
 /* Code of the block at rip, if it may run now: the budget lasts, and no more than a translator is called for. */
@@ -235,11 +235,10 @@ static const void *serve_callout(struct binxlate *x)
     if (fpu_insn(&callout->insn) && !x->run.fpu_live && reencode_supported(&callout->insn) &&
         fpu_enliven(x)) {
         cpu->rip = (uint32_t)(callout->next - callout->insn.length);
+        x->run.left += ahead; /* nothing of this block is left to come: the next one counts for itself */
         return body_of(x, next_block(x));
     }
-    if (x->run.fpu_live && x->fpu_credit-- == 0) {
-        fpu_release(x);
-    }
+    fpu_charge(x);
     x->stats.callouts++;
     x->callouts_by_row[callout->insn.opcode->id]++;
     cpu->next_rip = callout->next;
@@ -375,11 +374,10 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     x->interpret = 0;
     do {
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
+        fpu_prepare(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);
         cpu->rflags = (cpu->rflags & ~FLAGS_NATIVE) | (x->run.flags & FLAGS_NATIVE);
-        if (x->run.fpu_live) {
-            fpu_stored(x);
-        }
+        fpu_stored(x);
         x->interpret = 0;
         code = serve_exit(x, reason);
     } while (code);
@@ -391,7 +389,7 @@ static bool interpret(struct binxlate *x, uint64_t insns, enum vcpu_exit *why)
     struct vcpu *cpu = x->cpu;
     uint64_t before = cpu->insn_count;
 
-    fpu_release(x);
+    fpu_charge(x);
     *why = interp_slice(cpu, insns);
     x->stats.interpreted += cpu->insn_count - before;
     x->interpret = 0;

@@ -142,14 +142,15 @@ enum fault_kind { FAULT_ADDRESS, FAULT_ALIGNMENT, FAULT_ARITHMETIC };
 /* What thunks load and store; addressed absolutely by them. */
 struct run_state {
     struct vcpu *cpu;
-    uint64_t *table;     /* for REG_TABLE */
-    uint64_t shift;      /* for REG_SHIFT */
-    int64_t left;        /* REG_LEFT in and out */
-    uint64_t flags;      /* host RFLAGS in and out */
-    uint64_t stack;      /* RSP inside translated code, in and out */
-    uint64_t host_stack; /* RSP outside */
-    uint64_t argument;   /* REG_ENTRY on the way out */
-    uint64_t linear;     /* REG_LINEAR on the way out */
+    uint64_t *table;         /* for REG_TABLE */
+    const void **jump_cache; /* the mode's */
+    uint64_t shift;          /* for REG_SHIFT */
+    int64_t left;            /* REG_LEFT in and out */
+    uint64_t flags;          /* host RFLAGS in and out */
+    uint64_t stack;          /* RSP inside translated code, in and out */
+    uint64_t host_stack;     /* RSP outside */
+    uint64_t argument;       /* REG_ENTRY on the way out */
+    uint64_t linear;         /* REG_LINEAR on the way out */
     const uint8_t *fault_pc;
     uint32_t fault_kind; /* enum fault_kind */
     uint32_t fpu_live;   /* not 0: load vcpu.fpu on the way in, store it on the way out */
@@ -180,18 +181,16 @@ struct binxlate {
     struct shadow shadow;
     struct code_buffer code;
     struct arena arena;
-    uint8_t *stack; /* the stack of translated code between its guards: stack.c */
-    uint8_t *
-        stack_limit; /* [stack_limit, stack_limit + STACK_LIMIT_SIZE): touched when calls are nested too deep */
-    uint64_t stack_top; /* RSP of an empty stack */
+    uint8_t *stack;       /* the stack of translated code between its guards: stack.c */
+    uint8_t *stack_limit; /* STACK_LIMIT_SIZE bytes that are touched when calls are nested too deep */
+    uint64_t stack_top;   /* RSP of an empty stack */
     uint8_t *signal_stack;
 
     unsigned (*enter)(const void *code);
     const void *exit[EXIT_COUNT];
-    const void *exit_indirect;     /* EXIT_LOOKUP with rip = REG_LINEAR */
-    const void *jump[JUMP_CACHES]; /* continue at REG_LINEAR by way of the jump cache */
-    const void *return_missed
-        [JUMP_CACHES]; /* the same for a return with no call before it: lies on the stack's bottom */
+    const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
+    const void *jump;          /* continue at REG_LINEAR by way of the jump cache */
+    const void *return_missed; /* the same for a return with no call before it */
 
     struct block **bucket;   /* BLOCK_BUCKETS */
     const void **jump_cache; /* JUMP_CACHES times JUMP_CACHE_SIZE */
@@ -202,7 +201,7 @@ struct binxlate {
     uint64_t count_end;               /* insn_count when run.left is 0 */
     struct fpu_pointers fpu_pointers; /* while run.fpu_live */
     uint32_t fpu_mxcsr_mask;          /* the model's */
-    unsigned fpu_credit;              /* call-outs until the units are given back */
+    unsigned fpu_credit;              /* stays outside until the units are given back */
     const uint8_t *last_fault_pc;
     uint64_t last_fault_linear;
 
@@ -212,14 +211,11 @@ struct binxlate {
     uint64_t *callouts_by_row; /* opcode_count of them */
 };
 
-static inline unsigned jump_cache_number(unsigned mode)
-{
-    return (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
-}
-
 static inline const void **jump_cache_of(const struct binxlate *x, unsigned mode)
 {
-    return x->jump_cache + (size_t)jump_cache_number(mode) * JUMP_CACHE_SIZE;
+    unsigned which = (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
+
+    return x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
 }
 
 /* ---- codebuf.c ---- */
@@ -248,8 +244,6 @@ int stack_init(struct binxlate *x, struct error *error);
 void stack_fini(struct binxlate *x);
 /* Returns find no calls. */
 void stack_empty(struct binxlate *x);
-/* Code of this mode is about to run. */
-void stack_set_mode(struct binxlate *x, unsigned mode);
 
 /* ---- thunk.c ---- */
 
@@ -298,10 +292,14 @@ static inline bool fpu_insn(const struct insn *insn)
 {
     return insn->opcode->flags & (OPF_FPU | OPF_MMX | OPF_SSE);
 }
+/* About to enter translated code with the state live. */
+void fpu_prepare(struct binxlate *x);
 /* Let the host's units hold the guest's state. False: the interpreter must execute the guest's FPU instructions. */
 bool fpu_enliven(struct binxlate *x);
 /* vcpu.fpu alone holds the state again. */
 void fpu_release(struct binxlate *x);
+/* The same, if the state has not earned its keep: something outside translated code is about to be done. */
+void fpu_charge(struct binxlate *x);
 /* After translated code was left: what the exit thunk stored is completed. */
 void fpu_stored(struct binxlate *x);
 /* MODE_FPU and MODE_SSE as they are now. */

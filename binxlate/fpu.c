@@ -22,7 +22,7 @@
 #include "binxlate/engine.h"
 #include "cpu/fpu.h"
 
-enum { CREDIT = 16 };
+enum { CREDIT = 200 };
 
 static bool can_live(const struct vcpu *cpu)
 {
@@ -34,11 +34,7 @@ static bool can_live(const struct vcpu *cpu)
 
 bool fpu_enliven(struct binxlate *x)
 {
-    const struct fxsave *fpu = &x->cpu->fpu;
-
     TRY(can_live(x->cpu));
-    x->fpu_pointers = (struct fpu_pointers){
-        .fop = fpu->fop, .fcs = fpu->fcs, .fds = fpu->fds, .fip = fpu->fip, .fdp = fpu->fdp};
     x->run.fpu_live = 1;
     x->fpu_credit = CREDIT;
     return true;
@@ -49,10 +45,30 @@ void fpu_release(struct binxlate *x)
     x->run.fpu_live = 0;
 }
 
+void fpu_charge(struct binxlate *x)
+{
+    if (x->run.fpu_live && x->fpu_credit-- == 0) {
+        fpu_release(x);
+    }
+}
+
+void fpu_prepare(struct binxlate *x)
+{
+    const struct fxsave *fpu = &x->cpu->fpu;
+
+    if (x->run.fpu_live) {
+        x->fpu_pointers = (struct fpu_pointers){
+            .fop = fpu->fop, .fcs = fpu->fcs, .fds = fpu->fds, .fip = fpu->fip, .fdp = fpu->fdp};
+    }
+}
+
 void fpu_stored(struct binxlate *x)
 {
     struct fxsave *fpu = &x->cpu->fpu;
 
+    if (!x->run.fpu_live) {
+        return;
+    }
     fpu->fop = x->fpu_pointers.fop;
     fpu->fip = x->fpu_pointers.fip;
     fpu->fcs = x->fpu_pointers.fcs;

@@ -39,7 +39,7 @@ int stack_init(struct binxlate *x, struct error *error)
         return error_set(error, -errno, "translator: cannot map its stack: %s", strerror(errno));
     }
     x->stack_top = (uint64_t)(uintptr_t)(stack + STACK_SIZE - TOP_ROOM);
-    stack_empty(x);
+    x->run.stack = x->stack_top;
     return 0;
 }
 
@@ -53,9 +53,5 @@ void stack_fini(struct binxlate *x)
 void stack_empty(struct binxlate *x)
 {
     x->run.stack = x->stack_top;
-}
-
-void stack_set_mode(struct binxlate *x, unsigned mode)
-{
-    *(const void **)(uintptr_t)x->stack_top = x->return_missed[jump_cache_number(mode)];
+    *(const void **)(uintptr_t)x->stack_top = x->return_missed;
 }

@@ -115,27 +115,27 @@ static const void *emit_leave(struct emit *e, const struct binxlate *x)
     return start;
 }
 
-/* Continue at the address in REG_LINEAR, in the modes that share a jump cache. */
-static const void *emit_jump(struct emit *e, const struct binxlate *x, unsigned which)
+/* Continue at the address in REG_LINEAR. The jump cache is the current mode's: a return may land in code of another. */
+static const void *emit_jump(struct emit *e, const struct binxlate *x)
 {
-    const void **cache = x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
     const void *start;
 
     emit_align(e, 16);
     start = emit_here(e);
     emit_movzx16(e, REG_ENTRY, REG_LINEAR);
-    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)cache);
+    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)&x->run.jump_cache);
+    emit_load64(e, REG_SCRATCH, host_mem(REG_SCRATCH, 0));
     emit_jmp_mem(e, host_mem_index(REG_SCRATCH, REG_ENTRY, 3, 0));
     return start;
 }
 
-/* A return found the bottom of the stack: put RSP back to where it finds it again. */
-static const void *emit_return_missed(struct emit *e, const struct binxlate *x, unsigned which)
+/* A return found the bottom of the stack: put RSP back to where the next one finds it again. */
+static const void *emit_return_missed(struct emit *e, const struct binxlate *x)
 {
     const void *start = emit_here(e);
 
     emit_mov_imm64(e, HOST_RSP, x->stack_top);
-    emit_jmp(e, x->jump[which]);
+    emit_jmp(e, x->jump);
     return start;
 }
 
@@ -157,10 +157,8 @@ int thunks_emit(struct binxlate *x, struct error *error)
     x->exit_indirect = emit_here(&e);
     emit_store32(&e, host_mem(REG_CPU, (int32_t)offsetof(struct vcpu, rip)), REG_LINEAR);
     emit_jmp(&e, x->exit[EXIT_LOOKUP]);
-    for (unsigned which = 0; which < JUMP_CACHES; which++) {
-        x->jump[which] = emit_jump(&e, x, which);
-        x->return_missed[which] = emit_return_missed(&e, x, which);
-    }
+    x->jump = emit_jump(&e, x);
+    x->return_missed = emit_return_missed(&e, x);
     emit_align(&e, 64);
     if (emit_failed(&e)) {
         return error_set(error, -ENOMEM, "translator: the code buffer is too small for the thunks");
