@@ -20,7 +20,7 @@ static const struct {
     {"vm", 17, 17}, {"ac", 18, 18}, {"vif", 19, 19}, {"vip", 20, 20}, {"id", 21, 21},   {"eflags", 31, 0},
 };
 
-/* ---- Ports -------------------------------------------------------------------------------------------------- */
+/* ---- Ports --------------------------------------------------------------------------------------------- */
 
 static void stop(struct isa_board *board, enum isa_report report)
 {
@@ -135,7 +135,7 @@ static const struct region_ops control_ops = {.read = control_read, .write = con
 static const struct region_ops mmio_ops = {.read = mmio_read, .write = mmio_write, .max_size = 4};
 static const struct region_ops scratch_ops = {.read = scratch_read, .write = scratch_write, .max_size = 4};
 
-/* ---- Life ---------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------- */
 
 void isa_board_init(struct isa_board *board, enum isa_engine engine, const char *model)
 {
@@ -185,7 +185,7 @@ enum vcpu_exit isa_board_run(struct isa_board *board, uint64_t budget)
     return interp_run(board->bare.cpu, budget);
 }
 
-/* ---- Looking at memory --------------------------------------------------------------------------------------- */
+/* ---- Looking at memory --------------------------------------------------------------------------------- */
 
 bool isa_board_read_linear(struct isa_board *board, uint32_t linear, void *bytes, unsigned count)
 {
@@ -247,7 +247,7 @@ bool isa_board_frame(struct isa_board *board, struct isa_frame *frame)
     return true;
 }
 
-/* ---- By name ------------------------------------------------------------------------------------------------- */
+/* ---- By name ------------------------------------------------------------------------------------------- */
 
 static bool flag_value(uint64_t rflags, const char *name, uint32_t *value)
 {

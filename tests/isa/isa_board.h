@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The machine that cases run on: a processor, memory, and a few ports with which a program reports what happens to
- * it and pulls at its own processor's pins. README.md lists the ports.
+ * The machine that cases run on: a processor, memory, and a few ports with which a program reports what
+ * happens to it and pulls at its own processor's pins. README.md lists the ports.
  *
- * A write to a reporting port stops the engine behind the OUT instruction, so that the test can look at a precise
- * state; that works the same in every engine and does not depend on breakpoints.
+ * A write to a reporting port stops the engine behind the OUT instruction, so that the test can look at a
+ * precise state; that works the same in every engine and does not depend on breakpoints.
  */
 #ifndef TESTS_ISA_BOARD_H
 #define TESTS_ISA_BOARD_H
@@ -22,8 +22,8 @@ enum isa_port {
     ISA_PORT_SCRATCH = 0x300 /* 32 ports that read back what was written */
 };
 
-/* Memory-mapped: a read raises INTR (vector 20h) or NMI in the middle of an instruction, and gives the first scratch
- * ports' contents. */
+/* Memory-mapped: a read raises INTR (vector 20h) or NMI in the middle of an instruction, and gives what the
+ * first scratch ports hold. */
 #define ISA_MMIO      0xe0000000u
 #define ISA_MMIO_INTR 0u
 #define ISA_MMIO_NMI  4u
@@ -63,9 +63,9 @@ bool isa_board_frame(struct isa_board *board, struct isa_frame *frame);
 bool isa_board_read_linear(struct isa_board *board, uint32_t linear, void *bytes, unsigned count);
 
 /*
- * A register, flag or doubleword by the name it has in headers. `frame` NULL: as the processor has it; otherwise
- * eip, cs, ss, esp, flags are those of the interrupted program, and "now.NAME" is what the processor has.
- * False: there is no such name, or the memory is not there.
+ * A register, flag or doubleword by the name it has in headers. `frame` NULL: as the processor has it;
+ * otherwise eip, cs, ss, esp, flags are those of the interrupted program, and "now.NAME" is what the
+ * processor has. False: there is no such name, or the memory is not there.
  */
 struct isa_case;
 bool isa_board_value(struct isa_board *board, const struct isa_case *isa, const struct isa_frame *frame,

@@ -2,7 +2,8 @@
 /*
  * Reading a case: the header of its source ("; key: value" lines) and the symbols of its map file.
  *
- * The map file is NASM's ([map symbols]): lines "value name" for absolute symbols, "real virtual name" for labels.
+ * The map file is NASM's ([map symbols]): lines "value name" for absolute symbols, "real virtual name" for
+ * labels.
  */
 #include "tests/isa/isa_case.h"
 
@@ -59,7 +60,7 @@ const struct isa_value *isa_values_find(const struct isa_values *values, const c
     return NULL;
 }
 
-/* ---- Numbers and symbols ---------------------------------------------------------------------------------- */
+/* ---- Numbers and symbols ------------------------------------------------------------------------------- */
 
 static bool parse_number(const char *text, size_t length, uint32_t *value)
 {
@@ -133,7 +134,7 @@ static void read_map(struct isa_case *isa, const char *path)
     fclose(file);
 }
 
-/* ---- Fields ------------------------------------------------------------------------------------------------ */
+/* ---- Fields -------------------------------------------------------------------------------------------- */
 
 /* "eax=1 cf=0 [label]=3" from `save` of a strtok_r in progress. */
 static void parse_values(const struct isa_case *isa, char **save, struct isa_values *values)

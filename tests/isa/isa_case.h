@@ -2,7 +2,8 @@
 /*
  * One self-describing case: its header, parsed. README.md has the format.
  *
- * Numbers in a header may be symbols of the program (labels, selectors), which the assembler lists in a map file.
+ * Numbers in a header may be symbols of the program (labels, selectors), which the assembler lists in a map
+ * file.
  */
 #ifndef TESTS_ISA_CASE_H
 #define TESTS_ISA_CASE_H

@@ -3,7 +3,7 @@
  * opcode_matrix: write docs/instructions.md, the list of what the processor can do, from the opcode table.
  *
  *   opcode_matrix                print it
- *   opcode_matrix -check FILE    compare FILE with it; exit status 1 and the command that refreshes it when they differ
+ *   opcode_matrix -check FILE    compare FILE with it; status 1 and the refreshing command when they differ
  *
  * SDM: Volume 2, "Opcode Column in the Instruction Summary Table".
  */
@@ -87,7 +87,7 @@ static const char *const map_bytes[MAP_COUNT] = {
     [MAP_0F3A] = "0F 3A ",
 };
 
-/* ---- Models -------------------------------------------------------------------------------------------------- */
+/* ---- Models -------------------------------------------------------------------------------------------- */
 
 static void print_models(FILE *out)
 {
@@ -110,7 +110,7 @@ static void print_models(FILE *out)
     fputc('\n', out);
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------------------ */
+/* ---- Rows ---------------------------------------------------------------------------------------------- */
 
 static void print_opcode(FILE *out, const struct opcode *row)
 {
@@ -197,7 +197,7 @@ static void print_matrix(FILE *out)
     }
 }
 
-/* ---- Comparison ------------------------------------------------------------------------------------------------ */
+/* ---- Comparison ---------------------------------------------------------------------------------------- */
 
 /* The first line in which `path` and `text` differ, 0 when they do not. */
 static unsigned first_difference(FILE *file, const char *text)

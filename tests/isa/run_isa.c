@@ -2,11 +2,12 @@
 /*
  * run_isa [-accel ENGINE] [-trace] CASE.asm CASE.bin CASE.map: execute one self-describing case and compare.
  *
- * The comment header of the source says what state to begin with, what the program reports on its way and what
- * must come out; README.md has the format. The binary is the assembled source, loaded at 0x1000 and entered there.
+ * The comment header of the source says what state to begin with, what the program reports on its way and
+ * what must come out; README.md has the format. The binary is the assembled source, loaded at 0x1000 and
+ * entered there.
  *
- * Every case runs twice on a fresh machine: in one go, and with one instruction a call of the engine. Both must
- * satisfy the header: nothing may depend on where a time slice ends.
+ * Every case runs twice on a fresh machine: in one go, and with one instruction a call of the engine. Both
+ * must satisfy the header: nothing may depend on where a time slice ends.
  *
  * Exit status: 0 passed, 1 failed (each difference is a line on stderr), 2 the case itself is wrong.
  */
@@ -40,7 +41,7 @@ PRINTF_LIKE(2, 3) static void fail(struct run *run, const char *format, ...)
     run->failures++;
 }
 
-/* ---- Setting up ------------------------------------------------------------------------------------------- */
+/* ---- Setting up ---------------------------------------------------------------------------------------- */
 
 static void enter_mode(struct isa_board *board, const struct isa_case *isa)
 {
@@ -86,7 +87,7 @@ static size_t read_image(const char *path, uint8_t image[IMAGE_MAX])
     return size;
 }
 
-/* ---- Comparing values --------------------------------------------------------------------------------------- */
+/* ---- Comparing values ---------------------------------------------------------------------------------- */
 
 static void compare_values(struct run *run, const char *where, const struct isa_values *values,
                            const struct isa_frame *frame)
@@ -102,7 +103,7 @@ static void compare_values(struct run *run, const char *where, const struct isa_
     }
 }
 
-/* ---- Reports ------------------------------------------------------------------------------------------------ */
+/* ---- Reports ------------------------------------------------------------------------------------------- */
 
 static void describe(const struct isa_frame *frame, char *text, size_t size)
 {
@@ -177,12 +178,12 @@ static bool execute(struct run *run, enum vcpu_exit *why)
     return true;
 }
 
-/* ---- The end ------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------- */
 
 /*
- * Without an interrupt table, delivering the exception failed with #GP, whose error code names the gate that was
- * missing (index << 3 | IDT | EXT). That the report begins with a benign exception's #GP, and with the exception
- * itself otherwise, is the rule for combining them.
+ * Without an interrupt table, delivering the exception failed with #GP, whose error code names the gate that
+ * was missing (index << 3 | IDT | EXT). That the report begins with a benign exception's #GP, and with the
+ * exception itself otherwise, is the rule for combining them.
  */
 static uint8_t first_vector(const struct shutdown_report *report, bool *error_known)
 {
@@ -273,7 +274,7 @@ static void compare_memory(struct run *run)
     }
 }
 
-/* ---- Runs ---------------------------------------------------------------------------------------------------- */
+/* ---- Runs ---------------------------------------------------------------------------------------------- */
 
 static unsigned run_case(const struct isa_case *isa, const uint8_t *image, size_t size,
                          enum isa_engine engine, bool single, bool trace_it)
