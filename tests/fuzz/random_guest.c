@@ -11,9 +11,11 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,6 +146,7 @@ static bool run_children(struct runner *runner)
         fflush(stdout);
         pid_t child = fork();
         if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* a stuck child must not outlive a killed parent */
             int code = run_rounds(runner);
             fflush(stdout);
             _exit(code);

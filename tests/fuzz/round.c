@@ -13,6 +13,7 @@
 
 enum {
     LIVES = 12,
+    STANDSTILL_MAX = 100,
     EVENTS_MAX = 1000, /* deliveries without progress after which interp_run() comes back, see cpu/interp.c */
 };
 
@@ -119,6 +120,7 @@ static uint64_t slice_budget(struct round *round, const struct fuzz_machine *mac
 static enum stretch run_stretch(struct round *round, struct fuzz_machine *machine, uint64_t end)
 {
     struct vcpu *cpu = machine->cpu;
+    unsigned standstill = 0;
     bool kept;
 
     while (cpu->insn_count < end) {
@@ -137,9 +139,10 @@ static enum stretch run_stretch(struct round *round, struct fuzz_machine *machin
         if (why == VCPU_EXIT_HALT) {
             return STRETCH_HALT;
         }
-        if (why == VCPU_EXIT_DEBUG) {
-            machine->asked = 0;
-        } else if (cpu->insn_count == before) {
+        machine->asked = 0;
+        standstill = cpu->insn_count != before ? 0 : standstill + 1;
+        /* The debug hook comes back in the middle of repeated string instructions too. */
+        if (standstill > (why == VCPU_EXIT_DEBUG ? STANDSTILL_MAX : 0)) {
             round->stats->storms++;
             return STRETCH_STORM;
         }
