@@ -423,13 +423,32 @@ static void note_lines(struct fill *fill, unsigned number, uint64_t lines, bool 
     }
 }
 
-/* All of the chunk lies in one large page, or paging is off: one set of rights, frames in a row. */
+static enum shadow_kind access_kind(unsigned flags)
+{
+    if (flags & PAGEWALK_WRITE) {
+        return SHADOW_WRITE;
+    }
+    return flags & PAGEWALK_FETCH ? SHADOW_FETCH : SHADOW_READ;
+}
+
+/*
+ * All of the chunk lies in one large page, or paging is off: one set of rights, frames in a row. The first
+ * entry of a kind brings the others along. What the chunk lacks later on is not memory, or it was watched: a
+ * fill then looks at one page.
+ */
 static void fill_chunk(struct fill *fill, const struct pagewalk *walk, uint32_t page, unsigned page_shift)
 {
     struct rights rights = find_rights(fill, walk);
+    enum shadow_kind kind = access_kind(fill->flags);
+    bool is_first = !fill->table->chunk[chunk_of(page)].lines[kind];
     gpa_t offset_mask = BITS(page_shift - 1, 0);
     gpa_t frame = walk->gpa & ~offset_mask;
     uint32_t first = (uint32_t)ALIGN_DOWN(page, SHADOW_CHUNK_PAGES);
+    enter_page(fill, rights, page, ALIGN_DOWN(walk->gpa, PAGE_SIZE));
+    if (!is_first || get_entry(fill->table, kind, page) == SHADOW_UNUSABLE) {
+        note_lines(fill, chunk_of(page), line_bit(page), walk->global);
+        return;
+    }
     for (uint32_t i = first; i < first + SHADOW_CHUNK_PAGES; i++) {
         gpa_t gpa = (frame | (((gpa_t)i << PAGE_SHIFT) & offset_mask)) & fill->ctx->a20_mask;
         enter_page(fill, rights, i, gpa);
@@ -502,9 +521,7 @@ bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t line
     } else {
         fill_chunk(&fill, &walk, page, source.page_shift);
     }
-    enum shadow_kind kind = flags & PAGEWALK_FETCH ? SHADOW_FETCH : SHADOW_READ;
-    kind = flags & PAGEWALK_WRITE ? SHADOW_WRITE : kind;
-    *usable = get_entry(fill.table, kind, page) != SHADOW_UNUSABLE;
+    *usable = get_entry(fill.table, access_kind(flags), page) != SHADOW_UNUSABLE;
     return true;
 }
 

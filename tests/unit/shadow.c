@@ -321,6 +321,23 @@ Test(shadow, large_page_fills_its_chunk)
     check();
 }
 
+Test(shadow, watched_page_in_a_large_one_is_not_filled_over_and_over)
+{
+    map_large(0x400000, 0x0 | P | W | D);
+    ram_watch_set(&ram, 0x10, RAM_WATCH_CODE);
+    cr_assert(!fill(0x410000, WRITE));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x410000), R__);
+    cr_assert_eq(shadow.stats.prefills, 0);
+    cr_assert(fill(0x411000, WRITE));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x40f000), RW_);
+    cr_assert_eq(shadow.stats.prefills, SHADOW_CHUNK_PAGES - 1);
+    cr_assert(!fill(0x410000, WRITE));
+    ram_watch_clear(&ram, 0x10, RAM_WATCH_CODE);
+    cr_assert(fill(0x410000, WRITE));
+    cr_assert_eq(shadow.stats.prefills, SHADOW_CHUNK_PAGES - 1);
+    check();
+}
+
 Test(shadow, large_page_over_holes_gives_memory_only)
 {
     map_large(0x400000, ROM | P | W | D); /* 0x800000..0xbfffff */
