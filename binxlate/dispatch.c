@@ -244,8 +244,7 @@ static const void *serve_callout(struct binxlate *x)
     cpu->next_rip = callout->next;
     cpu->rip = (uint32_t)(callout->next - callout->insn.length);
     if (!callout->insn.exec(cpu, &callout->insn)) {
-        cpu->exception.pending = false; /* raised again, and delivered, by the interpreter */
-        x->interpret = 1;
+        x->interpret = 1; /* the interpreter delivers what is pending first */
         return NULL;
     }
     if (cpu->next_rip == cpu->rip && callout->insn.rep) {

@@ -371,7 +371,9 @@ enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns)
         enum boundary boundary = BOUNDARY_EXECUTE;
         uint64_t retired = cpu->insn_count;
 
-        if (attention_load(cpu)) {
+        if (UNLIKELY(cpu->exception.pending)) {
+            boundary = BOUNDARY_EXCEPTION;
+        } else if (attention_load(cpu)) {
             if (must_leave(cpu, &why)) {
                 break;
             }

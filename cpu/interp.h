@@ -16,7 +16,7 @@
 enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget);
 
 /* The same within a budget that is set already (cpu->budget_end): up to `insns` instructions of it. For engines that
- * leave some instructions to the interpreter. */
+ * leave some instructions to the interpreter: an exception that is pending on entry is delivered first. */
 enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns);
 
 /* Fetch and decode the instruction at CS:RIP without executing it (tracer, debugger, translator). False: the

@@ -4,6 +4,8 @@
  */
 #include "tests/isa/isa_board.h"
 
+#include "binxlate/binxlate.h"
+
 #include "mmu/pagewalk.h"
 #include "tests/isa/isa_case.h"
 
@@ -168,21 +170,25 @@ void isa_board_init(struct isa_board *board, enum isa_engine engine, const char 
     addr_space_add(&board->bare.io, &board->scratch);
     region_init_io(&board->mmio, "mmio", ISA_MMIO, 8, &mmio_ops, board);
     addr_space_add(&board->bare.mem, &board->mmio);
+    if (engine == ISA_ENGINE_DBT) {
+        board->binxlate = binxlate_create(cpu, &error);
+        if (!board->binxlate) {
+            fprintf(stderr, "%s\n", error.text);
+            exit(2);
+        }
+    }
 }
 
 void isa_board_fini(struct isa_board *board)
 {
+    binxlate_destroy(board->binxlate);
     bare_fini(&board->bare);
 }
 
 enum vcpu_exit isa_board_run(struct isa_board *board, uint64_t budget)
 {
     board->report = ISA_REPORT_NONE;
-    switch (board->engine) {
-    case ISA_ENGINE_INTERP:
-        break;
-    }
-    return interp_run(board->bare.cpu, budget);
+    return board->binxlate ? binxlate_run(board->binxlate, budget) : interp_run(board->bare.cpu, budget);
 }
 
 /* ---- Looking at memory --------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ enum isa_port {
 enum isa_report { ISA_REPORT_NONE, ISA_REPORT_CHECKPOINT, ISA_REPORT_FRAME32, ISA_REPORT_FRAME16 };
 
 /* Who executes. All engines share one contract (cpu/interp.h). */
-enum isa_engine { ISA_ENGINE_INTERP };
+enum isa_engine { ISA_ENGINE_INTERP, ISA_ENGINE_DBT };
 
 /* The interrupt frame that a handler found. */
 struct isa_frame {
@@ -45,6 +45,7 @@ struct isa_board {
     struct region control, scratch, mmio;
     uint8_t scratch_bytes[32];
     enum isa_engine engine;
+    struct binxlate *binxlate; /* ISA_ENGINE_DBT */
     enum isa_report report; /* why the engine was stopped */
     uint8_t intr_vector;
 };

@@ -305,11 +305,11 @@ static unsigned run_case(const struct isa_case *isa, const uint8_t *image, size_
 
 static enum isa_engine parse_engine(const char *name)
 {
-    if (strcmp(name, "interp") != 0) {
-        fprintf(stderr, "run_isa: unknown engine '%s'; there is: interp\n", name);
+    if (strcmp(name, "interp") != 0 && strcmp(name, "dbt") != 0) {
+        fprintf(stderr, "run_isa: unknown engine '%s'; there are: interp, dbt\n", name);
         exit(2);
     }
-    return ISA_ENGINE_INTERP;
+    return name[0] == 'i' ? ISA_ENGINE_INTERP : ISA_ENGINE_DBT;
 }
 
 int main(int argc, char **argv)
