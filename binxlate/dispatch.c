@@ -369,9 +369,9 @@ static void run_blocks(struct binxlate *x, const struct block *block)
 
     set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LEFT_MAX), 0);
     set_mode(x, block->mode);
-    x->run.table = shadow_base(&x->shadow, view_of(cpu));
     x->interpret = 0;
     do {
+        x->run.table = shadow_base(&x->shadow, view_of(cpu)); /* a CR3 load moves it */
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
         fpu_prepare(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);

@@ -95,7 +95,7 @@ bool cr3_write(struct vcpu *cpu, uint64_t value)
     }
     cpu->cr3 = value;
     vcpu_sync_paging(cpu);
-    vcpu_flush_tlb(cpu, cpu->cr4 & CR4_PGE);
+    vcpu_switch_space(cpu);
     return true;
 }
 

@@ -79,6 +79,14 @@ void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global)
     }
 }
 
+void vcpu_switch_space(struct vcpu *cpu)
+{
+    tlb_flush(cpu->tlb, cpu->cr4 & CR4_PGE);
+    if (cpu->shadow_tables) {
+        shadow_switch(cpu->shadow_tables, &cpu->paging);
+    }
+}
+
 void vcpu_flush_page(struct vcpu *cpu, lin_t linear)
 {
     tlb_flush_page(cpu->tlb, linear);

@@ -329,6 +329,8 @@ void vcpu_shorten(struct vcpu *cpu, uint64_t insns);
 /* Forget cached translations, the interpreter's and the translator's. As tlb_flush() and tlb_flush_page(). */
 void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global);
 void vcpu_flush_page(struct vcpu *cpu, lin_t linear);
+/* CR3 was loaded, and cpu->paging follows it: what the architecture lets survive may survive. */
+void vcpu_switch_space(struct vcpu *cpu);
 
 /* Would HLT end now: is an interrupt deliverable or an NMI latched? */
 bool vcpu_has_work(const struct vcpu *cpu);
