@@ -90,7 +90,9 @@ static uint32_t choose_address(struct program *program)
 
 static bool row_allowed(const struct opcode *row, bool fpu)
 {
-    static const char *const never[] = {"hlt", "popa/popad", "enter", "leave", "pop", "ret"};
+    /* The last three store the FPU's pointers, which may differ. */
+    static const char *const never[] = {"hlt", "popa/popad", "enter",  "leave", "pop",
+                                        "ret", "fnstenv",    "fnsave", "fxsave"};
     bool is_fpu = row->flags & (OPF_FPU | OPF_MMX | OPF_SSE);
 
     if ((row->flags & (OPF_END | OPF_CPL0 | OPF_STRING)) || is_fpu != fpu) {
