@@ -13,23 +13,27 @@
  * left to the interpreter (gen.c). SSE exceptions that are unmasked arrive as SIGFPE at the instruction itself,
  * which the interpreter then executes.
  *
- * DEVIATION: FIP, FDP and FOP are not updated by translated x87 instructions. They tell where an unmasked exception
- * came from, and unmasked exceptions are interpreted.
+ * The host's FIP and FDP are host addresses, and some processors do not even store them. Translated x87 instructions
+ * leave the guest's in vcpu.x87, from where they come into the image when translated code is left.
  *
  * SDM: Volume 1, "FXSAVE Area", "x87 FPU Instruction and Data (Operand) Pointers"; Volume 3A, "System Programming for
  * Instruction Set Extensions".
  */
 #include "binxlate/engine.h"
+#include "cpu/cpuid.h"
 #include "cpu/fpu.h"
 
-enum { CREDIT = 200 };
+enum {
+    CREDIT = 200,
+    NOT_SET = 0xffff, /* no FOP, no segment */
+};
 
 static bool can_live(const struct vcpu *cpu)
 {
     const struct fxsave *fpu = &cpu->fpu;
 
-    return !(cpu->cr0 & (CR0_EM | CR0_TS)) && (fpu->fcw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS &&
-           !(fpu->fsw & FSW_ES) && !cpu->ferr;
+    return (cpu->features & CPU_FEATURE_FPU) && !(cpu->cr0 & (CR0_EM | CR0_TS)) &&
+           (fpu->fcw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS && !(fpu->fsw & FSW_ES) && !cpu->ferr;
 }
 
 bool fpu_enliven(struct binxlate *x)
@@ -54,11 +58,42 @@ void fpu_charge(struct binxlate *x)
 
 void fpu_prepare(struct binxlate *x)
 {
-    const struct fxsave *fpu = &x->cpu->fpu;
+    struct vcpu *cpu = x->cpu;
+    const struct fxsave *fpu = &cpu->fpu;
 
     if (x->run.fpu_live) {
         x->fpu_pointers = (struct fpu_pointers){
             .fop = fpu->fop, .fcs = fpu->fcs, .fds = fpu->fds, .fip = fpu->fip, .fdp = fpu->fdp};
+        cpu->x87.fop = cpu->x87.seg = NOT_SET;
+    }
+}
+
+/* What FXSAVE stored there is the host's. */
+static void restore_pointers(struct binxlate *x)
+{
+    struct fxsave *fpu = &x->cpu->fpu;
+
+    fpu->fop = x->fpu_pointers.fop;
+    fpu->fip = x->fpu_pointers.fip;
+    fpu->fcs = x->fpu_pointers.fcs;
+    fpu->fdp = x->fpu_pointers.fdp;
+    fpu->fds = x->fpu_pointers.fds;
+}
+
+/* Segments have not changed since: that takes the interpreter. */
+static void take_pointers(struct vcpu *cpu)
+{
+    struct fxsave *fpu = &cpu->fpu;
+    const struct x87_pointers *last = &cpu->x87;
+
+    if (last->fop != NOT_SET) {
+        fpu->fop = last->fop;
+        fpu->fip = last->fip;
+        fpu->fcs = cpu->seg[SEG_CS].selector;
+    }
+    if (last->seg < SEG_COUNT) {
+        fpu->fdp = (uint32_t)(last->linear - cpu->seg[last->seg].base);
+        fpu->fds = cpu->seg[last->seg].selector;
     }
 }
 
@@ -69,11 +104,8 @@ void fpu_stored(struct binxlate *x)
     if (!x->run.fpu_live) {
         return;
     }
-    fpu->fop = x->fpu_pointers.fop;
-    fpu->fip = x->fpu_pointers.fip;
-    fpu->fcs = x->fpu_pointers.fcs;
-    fpu->fdp = x->fpu_pointers.fdp;
-    fpu->fds = x->fpu_pointers.fds;
+    restore_pointers(x);
+    take_pointers(x->cpu);
     fpu->reserved1 = 0;
     fpu->reserved2 = fpu->reserved3 = 0;
     fpu->mxcsr_mask = x->fpu_mxcsr_mask;

@@ -20,6 +20,7 @@
 #include "binxlate/gen.h"
 
 #include "binxlate/reencode.h"
+#include "cpu/exec.h"
 
 static struct host_mem cpu_field(size_t offset)
 {
@@ -209,6 +210,25 @@ static void gen_alignment_check(struct gen *g, bool on)
     emit_popfq(e);
 }
 
+/* What sets FIP, FOP and FDP: all of x87 but the control instructions, which have functions of their own. */
+static void gen_x87_pointers(struct gen *g)
+{
+    struct emit *e = &g->e;
+    const struct insn *insn = g->insn;
+    size_t x87 = offsetof(struct vcpu, x87);
+
+    if (insn->exec != exec_x87) {
+        return;
+    }
+    emit_store_imm32(e, cpu_field(x87 + offsetof(struct x87_pointers, fip)), g->linear);
+    emit_store_imm16(e, cpu_field(x87 + offsetof(struct x87_pointers, fop)),
+                     (uint16_t)((insn->opcode->byte & 7) << 8 | insn->modrm));
+    if (insn->memory) {
+        emit_store32(e, cpu_field(x87 + offsetof(struct x87_pointers, linear)), REG_LINEAR);
+        emit_store_imm16(e, cpu_field(x87 + offsetof(struct x87_pointers, seg)), insn->seg);
+    }
+}
+
 /*
  * The operand's first and last byte must have the same shadow entry, or the interpreter executes the instruction.
  * What is emitted next is for those that do; `done` is to be bound behind it.
@@ -249,6 +269,7 @@ static void gen_copy_span(struct gen *g, bool write, bool misaligned)
     if (misaligned) {
         gen_alignment_check(g, true);
     }
+    gen_x87_pointers(g);
     emit_bind(&g->e, &done);
 }
 
@@ -276,6 +297,7 @@ static void gen_copy_halves(struct gen *g, bool write)
         emit_rorx64(e, REG_SCRATCH, REG_SCRATCH, 32);
         emit_store32(e, high, REG_SCRATCH);
     }
+    gen_x87_pointers(g);
     emit_bind(e, &done);
 }
 
@@ -293,6 +315,7 @@ static void gen_copy_memory(struct gen *g, unsigned access)
     } else {
         struct host_mem mem = gen_operand(g, write);
         reencode(&g->e, g->insn, &mem);
+        gen_x87_pointers(g);
     }
 }
 
@@ -302,6 +325,7 @@ static void gen_copy(struct gen *g)
 
     if (!access) {
         reencode(&g->e, g->insn, NULL);
+        gen_x87_pointers(g);
     } else if (segment_usable(g, g->insn->seg, access & REENCODE_WRITE)) {
         gen_copy_memory(g, access);
     } else {
@@ -340,13 +364,25 @@ static void gen_fldcw(struct gen *g)
     emit_bind(e, &done);
 }
 
+/*
+ * CVTPI2PS, CVTPS2PI and their like begin to use the MMX registers before they raise #XM, and then the x87 unit's state
+ * has changed although the instruction faults; the interpreter's does not.
+ */
+static bool converts_mmx(const struct insn *insn)
+{
+    const struct opcode *row = insn->opcode;
+
+    return row->map == MAP_0F && (row->byte == 0x2a || row->byte == 0x2c || row->byte == 0x2d) &&
+           (row->prefix == OPP_NP || row->prefix == 0x66);
+}
+
 static void gen_fpu(struct gen *g)
 {
     const struct insn *insn = g->insn;
     unsigned mode = g->block->mode;
     bool possible = (mode & MODE_FPU) && (!(insn->opcode->flags & OPF_SSE) || (mode & MODE_SSE));
 
-    if (!possible || !reencode_supported(insn)) {
+    if (!possible || !reencode_supported(insn) || insn->exec == exec_fninit || converts_mmx(insn)) {
         gen_callout(g);
     } else if (!is_fldcw(insn)) {
         gen_copy(g);

@@ -198,6 +198,13 @@ struct shutdown_report {
     unsigned count;
 };
 
+/* The last x87 instruction that translated code executed, for FIP, FOP and FDP (binxlate/fpu.c). */
+struct x87_pointers {
+    uint32_t fip, linear; /* addresses of the instruction and of its memory operand */
+    uint16_t fop;
+    uint16_t seg;         /* enum sreg of the memory operand */
+};
+
 struct vcpu;
 struct icache;
 struct hostfpu;
@@ -270,6 +277,7 @@ struct vcpu {
     uint64_t budget_end;    /* insn_count at which vcpu_run returns; vcpu_shorten() lowers it */
     uint64_t slice_end;     /* insn_count at which the interpreter stops: the budget's end, or sooner */
     struct shutdown_report shutdown;
+    struct x87_pointers x87; /* written by translated code only */
     char internal_error[160];
 
     /* ---- wiring ---- */
