@@ -173,6 +173,7 @@ struct life {
     enum fuzz_paging paging;
     unsigned sanity; /* percent: how often a table entry makes sense */
     uint64_t budget; /* instructions */
+    bool slow;       /* in slices of a few instructions, for a closer look */
     uint64_t seed;   /* of everything in it */
 };
 
@@ -187,8 +188,7 @@ uint32_t tables_write_pages(const struct life *life, struct rng *rng, struct fuz
 /* ---- check.c: NULL, or what is wrong ---- */
 
 struct checker {
-    struct tlb *tlb;      /* for a second opinion on the derived state */
-    struct vcpu *scratch; /* a copy of the processor */
+    struct vcpu *scratch; /* a copy of the processor, for a second opinion on the derived state */
     char text[512];
 };
 

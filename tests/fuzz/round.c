@@ -13,6 +13,7 @@
 
 enum {
     LIVES = 12,
+    SLOW_BUDGET = 8000,
     STANDSTILL_MAX = 100,
     EVENTS_MAX = 1000, /* deliveries without progress after which interp_run() comes back, see cpu/interp.c */
 };
@@ -203,16 +204,17 @@ static void choose_life(struct round *round, struct life *life)
     }
     life->sanity =
         options->sanity >= 0 ? (unsigned)options->sanity : sanities[rng_below(rng, ARRAY_LEN(sanities))];
+    life->slow = !round->twin && rng_once_in(rng, 4);
     life->budget = rng_once_in(rng, 8) ? rng_below(rng, 400000) : rng_range(rng, 1000, 60000);
+    life->budget = life->slow ? MIN(life->budget, SLOW_BUDGET) : life->budget;
     life->seed = rng_next(rng);
 }
 
 /* HLT: something has to happen. False: leave it asleep, the life is over. */
-static bool wake(struct round *round, struct rng *rng, struct fuzz_machine *machine)
+static bool wake(struct rng *rng, struct fuzz_machine *machine)
 {
     uint64_t deadline = clock_next_deadline(&machine->clock), now = clock_now(&machine->clock);
 
-    (void)round;
     if (rng_once_in(rng, 16)) {
         return false;
     }
@@ -229,11 +231,11 @@ static bool wake(struct round *round, struct rng *rng, struct fuzz_machine *mach
 }
 
 /* Between stretches: the same for both, from copies of one generator. */
-static bool go_on(struct round *round, struct rng *rng, struct fuzz_machine *machine, enum stretch stretch)
+static bool go_on(struct rng *rng, struct fuzz_machine *machine, enum stretch stretch, bool slow)
 {
-    bool awake = stretch != STRETCH_HALT || wake(round, rng, machine);
+    bool awake = stretch != STRETCH_HALT || wake(rng, machine);
 
-    if (rng_once_in(rng, 3)) {
+    if (rng_once_in(rng, slow ? 100 : 3)) {
         machine_disturb(machine, rng);
     }
     return awake;
@@ -241,21 +243,21 @@ static bool go_on(struct round *round, struct rng *rng, struct fuzz_machine *mac
 
 static bool check(struct round *round, const struct life *life, uint64_t length, enum stretch stretch)
 {
-    bool thorough = rng_once_in(&round->rng, length > 1000 ? 3 : 24);
+    bool thorough = rng_once_in(&round->rng, length > 10 ? 3 : 100);
     /* A shutdown can leave a task half entered. */
     bool lawful = life->mode != MODE_WILD && (stretch == STRETCH_DONE || stretch == STRETCH_HALT);
     const char *wrong = check_processor(&round->checker, round->machine, thorough, lawful);
 
-    if (!wrong && round->other && rng_once_in(&round->rng, 24)) {
+    if (!wrong && round->other && rng_once_in(&round->rng, length > 10 ? 24 : 1000)) {
         wrong = check_snapshot(&round->checker, round->machine, round->other);
         round->stats->snapshots++;
     }
     return !wrong || fail(round, wrong);
 }
 
-static uint64_t stretch_length(struct rng *rng, uint64_t left)
+static uint64_t stretch_length(struct rng *rng, const struct life *life, uint64_t left)
 {
-    uint64_t length = rng_once_in(rng, 4) ? rng_range(rng, 1, 40) : rng_range(rng, 100, 12000);
+    uint64_t length = life->slow ? rng_range(rng, 1, 3) : rng_range(rng, 100, 12000);
 
     return MIN(length, left);
 }
@@ -270,7 +272,7 @@ static bool live(struct round *round, const struct life *life)
     bool hook = !round->twin && rng_once_in(&round->rng, 24);
     set_debug_hook(machine, hook ? rng_range(&round->rng, 1, 5000) : 0);
     while (machine->cpu->insn_count < death && awake) {
-        uint64_t length = stretch_length(&round->rng, death - machine->cpu->insn_count);
+        uint64_t length = stretch_length(&round->rng, life, death - machine->cpu->insn_count);
         uint64_t end = machine->cpu->insn_count + length;
         enum stretch stretch = run_stretch(round, machine, end);
 
@@ -282,9 +284,9 @@ static bool live(struct round *round, const struct life *life)
             break;
         }
         struct rng same = {.state = rng_next(&round->rng)}, copy = same;
-        awake = go_on(round, &same, machine, stretch);
+        awake = go_on(&same, machine, stretch, life->slow);
         if (!lost) {
-            go_on(round, &copy, round->twin, stretch);
+            go_on(&copy, round->twin, stretch, life->slow);
         }
     }
     round->stats->insns += machine->cpu->insn_count - born;
