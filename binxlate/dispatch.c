@@ -24,6 +24,7 @@
 enum {
     INTERP_SLICE = 200, /* instructions to interpret where nothing can be translated, before looking again */
     SLOW_FAULTS = 3,    /* of a site, before it becomes a call-out */
+    SLOW_RETRY = 4096,  /* call-outs of such a site, before it is tried again */
     ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF | RFLAGS_AC,
 };
 
@@ -224,10 +225,25 @@ static bool may_resume(struct binxlate *x, const struct callout *callout, uint64
            x->shadow.generation == generation && dispatch_mode(x) == block->mode;
 }
 
+/* A site that met memory which is not direct may meet other memory later: a loop that once wrote a page of code. True:
+ * its block was made anew, and the call-out is gone. */
+static bool reconsider(struct binxlate *x, struct callout *callout)
+{
+    struct block *block = callout->block;
+
+    if (block->dead || !(block->traits[callout->index] & TRAIT_SLOW) || ++callout->runs < SLOW_RETRY) {
+        return false;
+    }
+    block->traits[callout->index] = 0;
+    block_drop(x, block);
+    translate_block(x, block->linear, block->roff, block->mode, block);
+    return true;
+}
+
 static const void *serve_callout(struct binxlate *x)
 {
     struct vcpu *cpu = x->cpu;
-    const struct callout *callout = (const struct callout *)(uintptr_t)x->run.argument;
+    struct callout *callout = (struct callout *)(uintptr_t)x->run.argument;
     unsigned ahead = callout->block->count - callout->index;
     uint64_t generation = x->shadow.generation;
 
@@ -247,11 +263,14 @@ static const void *serve_callout(struct binxlate *x)
         x->interpret = 1; /* the interpreter delivers what is pending first */
         return NULL;
     }
-    if (cpu->next_rip == cpu->rip && callout->insn.rep) {
-        return NULL; /* a string instruction that gave way */
+    if (cpu->next_rip == cpu->rip && callout->insn.rep && (callout->insn.opcode->flags & OPF_STRING)) {
+        return NULL; /* gave way, has not retired */
     }
     cpu->rip = cpu->next_rip;
     cpu->insn_count++;
+    if (reconsider(x, callout)) {
+        return NULL;
+    }
     uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
     if (left < ahead - 1 || !may_resume(x, callout, generation)) {
         return NULL;
