@@ -115,6 +115,7 @@ struct callout {
     const void *resume; /* the next instruction's code; NULL: leave to the dispatcher */
     uint8_t index;
     uint32_t next; /* address of the next instruction */
+    uint32_t runs; /* of a TRAIT_SLOW site, since it was made */
     struct insn insn;
 };
 
@@ -122,7 +123,8 @@ struct callout {
 struct code_frame {
     struct block *blocks;
     uint64_t translated[PAGE_SIZE / 64]; /* bytes that are part of a block */
-    uint16_t rewritten;                  /* times that a write dropped blocks */
+    uint16_t rewritten;                  /* times that it was translated again after a write dropped blocks */
+    bool dropped;                        /* a write has, since the last translation */
 };
 
 /* ---- Why translated code came back ---- */

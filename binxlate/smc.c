@@ -17,8 +17,8 @@
  * Aliases: the watch is on the frame of the backing memory, whatever addresses reach it.
  *
  * Code and data in one frame: stores to the data meet the watch again and again. Their sites become call-outs
- * (TRAIT_SLOW), which costs no fault. A frame whose code is rewritten often is given up: its code is interpreted
- * until the next binxlate_reset().
+ * (TRAIT_SLOW), which costs no fault. A frame whose code is rewritten and translated again often is given up: its code is
+ * interpreted until the next binxlate_reset(). A frame that merely comes to hold other things counts once.
  *
  * SDM: Volume 3A, "Self-Modifying Code", "Cross-Modifying Code". Stricter than the manual: the very next instruction
  * sees the store.
@@ -84,9 +84,7 @@ static void frame_written(void *opaque, roff_t roff, uint64_t length)
         return;
     }
     drop_overlapping(x, frame, first, (unsigned)length);
-    if (frame->rewritten < REWRITES_MAX) {
-        frame->rewritten++;
-    }
+    frame->dropped = true;
     if (!frame->blocks) {
         ram_watch_clear(engine_ram(x), number, RAM_WATCH_TRANSLATED);
     }
@@ -120,6 +118,10 @@ void smc_enter(struct binxlate *x, struct block *block)
 {
     struct code_frame *frame = x->frame[block->roff >> PAGE_SHIFT];
 
+    if (frame->dropped && frame->rewritten < REWRITES_MAX) {
+        frame->rewritten++;
+    }
+    frame->dropped = false;
     block->next_in_frame = frame->blocks;
     frame->blocks = block;
     mark(frame, block);

@@ -165,12 +165,13 @@ struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, 
     const struct block place = {.linear = linear, .roff = roff, .mode = (uint8_t)mode};
     struct run_text run;
 
-    /* Watched before it is read: a write in between would go unnoticed otherwise. */
-    if (!smc_watch(x, roff)) {
-        return NULL;
-    }
     decode_run(x, roff, mode, &run);
     if (run.count == 0) {
+        return NULL;
+    }
+    /* Only this thread writes the VM's memory, so what was read is what is watched from here on. A frame that gives no
+     * block is not watched: its data would be slow for nothing. */
+    if (!smc_watch(x, roff)) {
         return NULL;
     }
     struct block *block = try_translate(x, &run, &place, like);

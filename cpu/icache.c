@@ -168,14 +168,12 @@ struct run *icache_new_run(struct icache *icache, roff_t roff, unsigned limit, b
     if (icache->run_count == ICACHE_RUNS || icache->insn_count + RUN_INSN_MAX > ICACHE_INSNS) {
         icache_flush(icache);
     }
-    struct icache_frame *frame = watched_frame(icache, roff >> PAGE_SHIFT);
-    if (!frame) {
-        return NULL;
-    }
     struct run *run = &icache->runs[icache->run_count];
     *run = (struct run){.key = icache_key(roff, code32)};
     decode_run(icache, run, ram_ptr(icache_ram(icache), roff), limit, code32);
-    if (run->count == 0) {
+    /* A frame of which nothing is kept is not watched: its data would be slow for nothing. */
+    struct icache_frame *frame = run->count ? watched_frame(icache, roff >> PAGE_SHIFT) : NULL;
+    if (!frame) {
         return NULL;
     }
     icache->run_count++;

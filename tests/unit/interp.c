@@ -343,6 +343,15 @@ Test(interp, an_instruction_across_pages_runs)
     cr_expect_eq(reg32(bare.cpu, RAX), 0x12345678);
 }
 
+Test(interp, a_frame_of_which_no_code_is_kept_is_not_watched)
+{
+    bare.cpu->rip = 0x1ffe; /* the first frame holds the head of one instruction only */
+    RUN(0xb8, 0x78, 0x56, 0x34, 0x12); /* mov eax, 12345678h */
+    cr_expect_eq(reg32(bare.cpu, RAX), 0x12345678u);
+    cr_expect_not(ram_watched(&bare.ram, 0x1000), "data beside it would be written the slow way for ever");
+    cr_expect(ram_watched(&bare.ram, 0x2000), "the HLT behind it was kept");
+}
+
 Test(interp, an_instruction_across_pages_follows_the_page_tables)
 {
     enable_paging();
