@@ -30,6 +30,7 @@ enum {
     AT_RECOVER = 0x3e000,
     AT_WINDOW = 0x50000,
     WINDOW_PAGES = 8,
+    WINDOW_ROUTINE = 0x800, /* offset of a routine in every page of the window: another one in each frame */
     AT_STACK = 0x5e000,
     AT_LABELS = 0x7e000,
     AT_COUNTERS = 0x7f000,

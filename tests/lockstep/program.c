@@ -14,13 +14,13 @@
 
 enum { ITEMS_MAX = 320, FUNCTIONS = 12, FUNCTION_ITEMS = 8 };
 
-enum fix { FIX_NONE, FIX_REL8, FIX_REL32, FIX_ABS32 };
+enum fix { FIX_NONE, FIX_REL8, FIX_REL32, FIX_ABS32, FIX_OUTSIDE };
 
 struct item {
     struct code code;
     unsigned fix_at; /* of the field to fill in */
     enum fix fix;
-    int target;       /* item */
+    int target;       /* item; of FIX_OUTSIDE, an address */
     uint32_t address; /* once all are there */
 };
 
@@ -295,6 +295,26 @@ static void put_jump(struct program *program, struct item *item, int self)
     }
 }
 
+/* A routine of the window, and now and then a page remapped behind it. */
+static void put_window_call(struct program *program, struct item *item)
+{
+    uint32_t page = rng_below(&program->rng, WINDOW_PAGES);
+    uint32_t address = AT_WINDOW + page * PAGE_SIZE + WINDOW_ROUTINE;
+
+    if (rng_once_in(&program->rng, 3)) {
+        OP(&item->code, 0xbf); /* mov edi, routine; call edi */
+        code_put32(&item->code, address);
+        OP(&item->code, 0xff, 0xd7);
+    } else {
+        OP(&item->code, 0xe8);
+        set_fix(item, FIX_OUTSIDE, (int)address);
+    }
+    if (rng_once_in(&program->rng, 4)) {
+        code_load(&item->code, RDX, page);
+        OP(&item->code, 0xcd, (uint8_t)(VECTOR_SERVICE + SERVICE_REMAP));
+    }
+}
+
 static void put_return(struct program *program, struct item *item)
 {
     if (rng_once_in(&program->rng, 8)) { /* the caller's caller, or what else is there */
@@ -504,10 +524,12 @@ static void put_item(struct program *program, int self)
         put_conditional(program, item, self);
     } else if (choice < 74) {
         put_loop(program, item, self);
-    } else if (choice < 79) {
+    } else if (choice < 78) {
         put_jump(program, item, self);
-    } else if (choice < 82) {
+    } else if (choice < 81) {
         put_indirect(program, item);
+    } else if (choice < 83) {
+        put_window_call(program, item);
     } else if (choice < 86) {
         put_string(program, item);
     } else if (choice < 89) {
@@ -583,6 +605,9 @@ static void resolve(struct program *program, unsigned self)
         break;
     case FIX_REL32:
         store_le32(field, target_address(program, self) - (after + 4));
+        break;
+    case FIX_OUTSIDE:
+        store_le32(field, (uint32_t)item->target - (after + 4));
         break;
     case FIX_ABS32: { /* the field holds an addend */
         uint32_t addend;

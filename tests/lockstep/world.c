@@ -464,6 +464,28 @@ static void write_other_modes(struct world *world)
     write_code(world, AT_CODE86, &code86);
 }
 
+/*
+ * In every frame of the window a routine of its own, that goes on in the next page: remapping changes what runs.
+ *
+ *   +800  add ebx, n    jmp next page's +840        +840  xor esi, n    ret
+ */
+static void write_routines(struct world *world)
+{
+    for (unsigned i = 0; i < WINDOW_PAGES; i++) {
+        uint32_t at = AT_WINDOW + i * PAGE_SIZE + WINDOW_ROUTINE;
+        uint32_t next = AT_WINDOW + (i + 1) % WINDOW_PAGES * PAGE_SIZE + WINDOW_ROUTINE + 0x40;
+        struct code first = {.length = 0}, second = {.length = 0};
+        OP(&first, 0x81, 0xc3);
+        code_put32(&first, rng_u32(&world->rng));
+        jump(&first, at, next);
+        OP(&second, 0x81, 0xf6);
+        code_put32(&second, rng_u32(&world->rng));
+        OP(&second, 0xc3);
+        write_code(world, at, &first);
+        write_code(world, at + 0x40, &second);
+    }
+}
+
 /* ---- the processor ---- */
 
 static struct segment segment(uint16_t selector, bool code, bool user)
@@ -537,5 +559,6 @@ void world_write(const struct mode *mode, uint64_t seed, struct fuzz_machine *ma
     write_recover(&world);
     write_other_modes(&world);
     write_data(&world);
+    write_routines(&world);
     set_processor(&world);
 }
