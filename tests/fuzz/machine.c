@@ -360,6 +360,29 @@ void machine_write(struct fuzz_machine *machine, gpa_t at, const void *bytes, si
 
 /* ---- disturbances ---- */
 
+/* The BIOS's part: the 80 by 25 text mode, from which random code goes on. */
+static void set_text_mode(struct fuzz_machine *machine)
+{
+    static const uint8_t sequencer[] = {3, 0, 3, 0, 2}, graphics[] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff};
+    static const uint8_t crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                                   0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x0e,
+                                   0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+
+    addr_space_write(machine->io, 0x3c2, 0x67, 1);
+    addr_space_write(machine->io, 0x3d4, 0x0011, 2); /* unlock the CRTC's first registers */
+    for (unsigned i = 0; i < sizeof(crtc); i++) {
+        addr_space_write(machine->io, 0x3d4, i | (unsigned)crtc[i] << 8, 2);
+    }
+    for (unsigned i = 0; i < sizeof(sequencer); i++) {
+        addr_space_write(machine->io, 0x3c4, i | (unsigned)sequencer[i] << 8, 2);
+    }
+    for (unsigned i = 0; i < sizeof(graphics); i++) {
+        addr_space_write(machine->io, 0x3ce, i | (unsigned)graphics[i] << 8, 2);
+    }
+    addr_space_read(machine->io, 0x3da, 1);
+    addr_space_write(machine->io, 0x3c0, 0x20, 1); /* the attribute controller shows the picture */
+}
+
 static void disturb_board(struct fuzz_machine *machine, struct rng *rng)
 {
     uint8_t bytes[4];
@@ -383,6 +406,9 @@ static void disturb_board(struct fuzz_machine *machine, struct rng *rng)
     case 3:
         clock_skip(&machine->clock, rng_below(rng, 50000000));
         clock_run_timers(&machine->clock);
+        break;
+    case 4:
+        set_text_mode(machine);
         break;
     default:
         break;

@@ -312,8 +312,11 @@ static bool live_all(struct round *round)
             pc_reset(round->machine->pc);
         }
         round->machine->reset_requested = false;
+        /* A kick that came when the slice was over anyway. */
+        round->machine->cpu->attention &= ~(uint32_t)ATTENTION_KICK;
         life_begin(&life, round->generator, round->machine);
         if (round->twin) {
+            round->twin->cpu->attention &= ~(uint32_t)ATTENTION_KICK;
             life_begin(&life, round->generator, round->twin);
         }
         round->stats->lives++;

@@ -40,9 +40,15 @@ static uint32_t hot_address(struct rng *rng)
            (rng_once_in(rng, 2) ? rng_below(rng, 0x1000) : 0);
 }
 
+/* Where FXSAVE and MOVAPS may go, every other time. */
+static uint32_t address(struct rng *rng, uint32_t first, uint32_t last)
+{
+    return rng_range(rng, first, last) & (rng_once_in(rng, 2) ? ~15u : ~0u);
+}
+
 uint32_t stream_value(struct rng *rng)
 {
-    switch (rng_below(rng, 12)) {
+    switch (rng_below(rng, 13)) {
     case 0:
         return rng_u32(rng);
     case 1:
@@ -53,16 +59,18 @@ uint32_t stream_value(struct rng *rng)
         return 0u - rng_below(rng, 64);
     case 4:
     case 5:
-        return rng_range(rng, AT_CODE, AT_CODE_END);
+        return address(rng, AT_CODE, AT_CODE_END);
     case 6:
     case 7:
-        return rng_range(rng, AT_DATA, AT_DATA_END);
+        return address(rng, AT_DATA, AT_DATA_END);
     case 8:
         return rng_below(rng, AT_PAGES_END);
     case 9:
         return rng_below(rng, 8 * GDT_ENTRIES);
     case 10:
         return hot_port(rng);
+    case 11: /* leaves of CPUID */
+        return rng_below(rng, 12) | (rng_once_in(rng, 2) ? 0x80000000 : 0);
     default:
         return rng_once_in(rng, 2) ? hot_address(rng) : rng_range(rng, AT_DEVICE, LOW_END);
     }
@@ -70,14 +78,16 @@ uint32_t stream_value(struct rng *rng)
 
 /* ---- one row ---- */
 
+enum { INSN_MAX = 15, SEQUENCE_MAX = 48 };
+
 struct writer {
     uint8_t *bytes;
-    unsigned length;
+    unsigned length, capacity;
 };
 
 static void put(struct writer *writer, uint32_t value, unsigned size)
 {
-    for (unsigned i = 0; i < size && writer->length < 15; i++) {
+    for (unsigned i = 0; i < size && writer->length < writer->capacity; i++) {
         writer->bytes[writer->length++] = (uint8_t)(value >> 8 * i);
     }
 }
@@ -174,9 +184,9 @@ static void put_immediates(struct rng *rng, struct writer *writer, const struct 
     }
 }
 
-unsigned stream_encode(struct rng *rng, const struct opcode *row, bool code32, uint8_t bytes[15])
+unsigned stream_encode(struct rng *rng, const struct opcode *row, bool code32, uint8_t bytes[INSN_MAX])
 {
-    struct writer writer = {.bytes = bytes};
+    struct writer writer = {.bytes = bytes, .capacity = INSN_MAX};
 
     put_prefixes(rng, &writer, row);
     bool opsize32 = code32 != (writer.length && memchr(bytes, 0x66, writer.length));
@@ -201,14 +211,32 @@ static void put_load(struct writer *writer, bool code32, unsigned reg, uint32_t 
     put(writer, value, 4);
 }
 
-static uint32_t port_data(struct rng *rng, uint32_t port)
+/* OUT to a port; size 1, 2, 4. */
+static void put_out(struct writer *writer, bool code32, uint32_t port, uint32_t value, unsigned size)
 {
-    if (port == 0xcf8) { /* PCI configuration address */
-        return 0x80000000 | rng_below(rng, 4) << 11 | rng_below(rng, 4) << 8 | rng_below(rng, 64) << 2;
+    put(writer, 0x66, code32 ? 1 : 0);
+    put(writer, 0xba, 1); /* MOV DX */
+    put(writer, port, 2);
+    put_load(writer, code32, RAX, value);
+    if (size != 1 && (size == 4) != code32) {
+        put(writer, 0x66, 1);
     }
-    if (port == 0x514 || port == 0x518) { /* fw_cfg's DMA address, big-endian */
-        return __builtin_bswap32(rng_below(rng, LOW_END));
+    put(writer, size == 1 ? 0xee : 0xef, 1);
+}
+
+/* Store EAX = value at an absolute address. */
+static void put_store(struct writer *writer, bool code32, uint32_t at, uint32_t value)
+{
+    put_load(writer, code32, RAX, value);
+    if (!code32) {
+        put(writer, 0x6667, 2);
     }
+    put(writer, 0xa3, 1);
+    put(writer, at, 4);
+}
+
+static uint32_t small_or_any(struct rng *rng)
+{
     return rng_once_in(rng, 2) ? rng_below(rng, 256) : stream_value(rng);
 }
 
@@ -216,28 +244,80 @@ static uint32_t port_data(struct rng *rng, uint32_t port)
 static void put_port_access(struct rng *rng, struct writer *writer, bool code32)
 {
     static const uint8_t access[] = {0xec, 0xed, 0xee, 0xee, 0xee, 0xef, 0xef, 0x6c, 0x6d, 0x6e, 0x6f};
-    uint32_t port = hot_port(rng);
-    uint8_t byte = access[rng_below(rng, ARRAY_LEN(access))];
 
-    put(writer, 0x66, code32 ? 1 : 0);
-    put(writer, 0xba, 1);
-    put(writer, port, 2);
-    put_load(writer, code32, RAX, port_data(rng, port));
-    if (rng_once_in(rng, 2) && code32) {
+    put_out(writer, code32, hot_port(rng), small_or_any(rng), 1);
+    writer->length--;
+    if (rng_once_in(rng, 4)) {
         put(writer, 0x66, 1);
     }
-    put(writer, byte, 1);
+    put(writer, access[rng_below(rng, ARRAY_LEN(access))], 1);
+}
+
+/* An index register and its data, in one word or two bytes. */
+static void put_indexed_access(struct rng *rng, struct writer *writer, bool code32)
+{
+    static const struct {
+        uint16_t index, data;
+        uint8_t count;
+    } pairs[] = {{0x3c4, 0x3c5, 5},  {0x3ce, 0x3cf, 9}, {0x3d4, 0x3d5, 25}, {0x1ce, 0x1cf, 11},
+                 {0x3c0, 0x3c0, 21}, {0x70, 0x71, 128}, {0x64, 0x60, 0},    {0x510, 0x511, 64},
+                 {0x43, 0x40, 0},    {0xb2, 0xb3, 0},   {0x20, 0x21, 0x20}, {0x3c8, 0x3c9, 0}};
+    unsigned which = rng_below(rng, ARRAY_LEN(pairs));
+    uint32_t index = rng_below(rng, pairs[which].count ? pairs[which].count : 256);
+    unsigned size = pairs[which].index == 0x1ce ? 2 : 1;
+
+    if (pairs[which].index == 0x64 && rng_once_in(rng, 2)) {
+        index = 0xd4; /* the next byte is for the mouse */
+    }
+    put_out(writer, code32, pairs[which].index, index, size);
+    put_out(writer, code32, pairs[which].data, small_or_any(rng), size);
+}
+
+/* A register of PCI configuration space: written, or read. */
+static void put_pci_access(struct rng *rng, struct writer *writer, bool code32)
+{
+    uint32_t where = 0x80000000 | rng_below(rng, 4) << 11 | rng_below(rng, 4) << 8;
+
+    where |= (rng_once_in(rng, 2) ? 4 * rng_below(rng, 16) : rng_below(rng, 256)) & ~3u;
+    put_out(writer, code32, 0xcf8, where, 4);
+    put_out(writer, code32, 0xcfc + rng_below(rng, 4),
+            rng_once_in(rng, 3) ? hot_address(rng) : stream_value(rng), 1u << rng_below(rng, 3));
+    if (rng_once_in(rng, 3)) {
+        put(writer, 0xed, 1);
+    }
+}
+
+/* fw_cfg's DMA: a descriptor somewhere in low memory, big-endian. */
+static void put_fw_cfg_dma(struct rng *rng, struct writer *writer, bool code32)
+{
+    uint32_t at = address(rng, AT_DATA, AT_DATA_END);
+
+    put_store(writer, code32, at, __builtin_bswap32(rng_below(rng, 32) | rng_below(rng, 64) << 16));
+    put_out(writer, code32, 0x518, __builtin_bswap32(at), 4);
 }
 
 /* A load or store at a device's registers. */
 static void put_device_access(struct rng *rng, struct writer *writer, bool code32)
 {
-    put_load(writer, code32, RAX, rng_once_in(rng, 2) ? rng_below(rng, 0x200) : stream_value(rng));
-    if (!code32) {
-        put(writer, 0x67, 1);
+    switch (rng_below(rng, 4)) {
+    case 0:
+        put_store(writer, code32, 0xfee00000 + 16 * rng_below(rng, 64), small_or_any(rng));
+        break;
+    case 1:
+        put_store(writer, code32, 0xfec00000, rng_below(rng, 64));
+        put_store(writer, code32, 0xfec00010, stream_value(rng));
+        break;
+    case 2:
+        put_store(writer, code32, 0xa0000 + rng_below(rng, 0x20000), stream_value(rng));
+        break;
+    default:
+        put_store(writer, code32, rng_once_in(rng, 2) ? hot_address(rng) : rng_range(rng, AT_DEVICE, AT_ROM),
+                  stream_value(rng));
+        writer->length -= 5; /* any direction and size */
+        put(writer, 0xa0 + rng_below(rng, 4), 1);
+        writer->length += 4;
+        break;
     }
-    put(writer, 0xa0 + rng_below(rng, 4), 1);
-    put(writer, rng_once_in(rng, 4) ? rng_range(rng, AT_DEVICE, AT_ROM) : hot_address(rng), 4);
 }
 
 /* A short loop over what was just written: MOV CX, n ... LOOP. */
@@ -254,12 +334,13 @@ static void put_repeat(struct rng *rng, struct writer *writer, bool code32)
     put(writer, 0xa4 + rng_below(rng, 2) + (rng_once_in(rng, 2) ? 2 : 0) + (rng_once_in(rng, 3) ? 6 : 0), 1);
 }
 
+/* For a board, most of them talk to its chips. */
 static unsigned put_sequence(const struct generator *generator, struct rng *rng, bool code32,
-                             uint8_t bytes[15])
+                             uint8_t bytes[SEQUENCE_MAX])
 {
-    struct writer writer = {.bytes = bytes};
+    struct writer writer = {.bytes = bytes, .capacity = SEQUENCE_MAX};
 
-    switch (rng_below(rng, generator->board ? 8 : 5)) {
+    switch (rng_below(rng, generator->board ? 14 : 5)) {
     case 0:
     case 1:
         put_load(&writer, code32, rng_below(rng, 8), stream_value(rng));
@@ -272,10 +353,21 @@ static unsigned put_sequence(const struct generator *generator, struct rng *rng,
         break;
     case 4:
     case 5:
+    case 6:
         put_device_access(rng, &writer, code32);
         break;
-    default:
+    case 7:
+    case 8:
         put_port_access(rng, &writer, code32);
+        break;
+    case 9:
+        put_pci_access(rng, &writer, code32);
+        break;
+    case 10:
+        put_fw_cfg_dma(rng, &writer, code32);
+        break;
+    default:
+        put_indexed_access(rng, &writer, code32);
         break;
     }
     return writer.length;
@@ -316,14 +408,14 @@ void stream_fill(const struct generator *generator, struct rng *rng, bool code32
 {
     /* Whole streams of raw bytes now and then, else a raw piece in so many. */
     unsigned raw = rng_once_in(rng, 6) ? 1 : rng_range(rng, 4, 200);
-    uint8_t piece[15];
+    uint8_t piece[SEQUENCE_MAX];
 
     for (size_t at = 0; at < count;) {
         unsigned length;
         if (rng_once_in(rng, raw)) {
-            length = rng_range(rng, 1, 15);
+            length = rng_range(rng, 1, INSN_MAX);
             rng_fill(rng, piece, length);
-        } else if (rng_once_in(rng, 5)) {
+        } else if (rng_once_in(rng, generator->board ? 3 : 5)) {
             length = put_sequence(generator, rng, code32, piece);
         } else {
             length = stream_encode(rng, choose_row(generator, rng), code32, piece);
