@@ -167,11 +167,6 @@ void binxlate_reset(struct binxlate *x)
     x->stats.buffer_resets++;
 }
 
-void binxlate_set_check(struct binxlate *x, bool on)
-{
-    x->check = on;
-}
-
 const struct binxlate_stats *binxlate_stats(const struct binxlate *x)
 {
     return &x->stats;

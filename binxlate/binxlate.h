@@ -33,9 +33,6 @@ void binxlate_destroy(struct binxlate *binxlate);
 /* As interp_run(): up to `budget` instructions; state is precise and insn_count exact on return. */
 enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget);
 
-/* Lock-step: execute every block in both engines and compare; see binxlate/check.h. */
-void binxlate_set_check(struct binxlate *binxlate, bool on);
-
 /* Forget all translated code. */
 void binxlate_reset(struct binxlate *binxlate);
 

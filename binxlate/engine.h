@@ -123,7 +123,8 @@ struct callout {
 struct code_frame {
     struct block *blocks;
     uint64_t translated[PAGE_SIZE / 64]; /* bytes that are part of a block */
-    uint16_t rewritten;                  /* times that it was translated again after a write dropped blocks */
+    unsigned rewritten;                  /* times that it was translated again after a write dropped blocks */
+    uint64_t quiet_until;                /* insn_count before which nothing is translated */
     bool dropped;                        /* a write has, since the last translation */
 };
 
@@ -208,7 +209,7 @@ struct binxlate {
     uint64_t last_fault_linear;
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
-    bool shadow_ready, broken, check;
+    bool shadow_ready, broken;
     struct binxlate_stats stats;
     uint64_t *callouts_by_row; /* opcode_count of them */
 };

@@ -17,8 +17,8 @@
  * Aliases: the watch is on the frame of the backing memory, whatever addresses reach it.
  *
  * Code and data in one frame: stores to the data meet the watch again and again. Their sites become call-outs
- * (TRAIT_SLOW), which costs no fault. A frame whose code is rewritten and translated again often is given up: its code is
- * interpreted until the next binxlate_reset(). A frame that merely comes to hold other things counts once.
+ * (TRAIT_SLOW), which costs no fault. A frame whose code is rewritten and translated again often is left to the
+ * interpreter for a while. A frame that merely comes to hold other things counts once.
  *
  * SDM: Volume 3A, "Self-Modifying Code", "Cross-Modifying Code". Stricter than the manual: the very next instruction
  * sees the store.
@@ -28,7 +28,10 @@
 
 #include "binxlate/engine.h"
 
-enum { REWRITES_MAX = 200 }; /* of a frame, before its code is left to the interpreter */
+enum {
+    REWRITES_MAX = 64,     /* of a frame, before its code is left to the interpreter */
+    QUIET_INSNS = 1000000, /* for so long */
+};
 
 static struct ram *engine_ram(const struct binxlate *x)
 {
@@ -111,15 +114,16 @@ bool smc_worthwhile(const struct binxlate *x, roff_t roff)
     uint64_t number = roff >> PAGE_SHIFT;
     const struct code_frame *frame = number < x->frame_count ? x->frame[number] : NULL;
 
-    return !frame || frame->rewritten < REWRITES_MAX;
+    return !frame || frame->quiet_until <= x->cpu->insn_count;
 }
 
 void smc_enter(struct binxlate *x, struct block *block)
 {
     struct code_frame *frame = x->frame[block->roff >> PAGE_SHIFT];
 
-    if (frame->dropped && frame->rewritten < REWRITES_MAX) {
-        frame->rewritten++;
+    if (frame->dropped && ++frame->rewritten == REWRITES_MAX) {
+        frame->rewritten = 0;
+        frame->quiet_until = x->cpu->insn_count + QUIET_INSNS;
     }
     frame->dropped = false;
     block->next_in_frame = frame->blocks;

@@ -195,12 +195,11 @@ static int parse_machine(struct vm_config *config, const char *value, struct err
 
 static int parse_accel(struct vm_config *config, const char *value, struct error *error)
 {
-    char name[32], text[8];
+    char name[32];
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ","), value);
     if (!strcmp(name, "help")) {
-        printf("interp       reference interpreter\n"
-               "dbt          dynamic binary translator; check=on compares it with the interpreter\n");
+        printf("dbt          dynamic binary translator (default)\ninterp       reference interpreter\n");
         return PARSE_DONE;
     }
     if (!strcmp(name, "tcg")) {
@@ -211,12 +210,8 @@ static int parse_accel(struct vm_config *config, const char *value, struct error
         return error_set(error, -EINVAL, "-accel: kvm needs hardware virtualization; use -accel interp");
     }
     if (!strcmp(name, "dbt")) {
-        if (suboption(value, "check", text, sizeof(text)) && strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
-            return error_set(error, -EINVAL, "-accel: check=%s must be on or off", text);
-        }
         config->accel = CONFIG_ACCEL_DBT;
-        config->accel_check = suboption(value, "check", text, sizeof(text)) && !strcmp(text, "on");
-        return suboptions_check("accel", value, " check ", error);
+        return suboptions_check("accel", value, " ", error);
     }
     if (strcmp(name, "interp") != 0) {
         return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp, dbt)", name);
@@ -630,7 +625,7 @@ static const struct option options[] = {
     {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
     {"machine", "pc[,multiboot=1|2]", "machine type", parse_machine},
     {"M", "pc", NULL, parse_machine},
-    {"accel", "interp", "engine", parse_accel},
+    {"accel", "dbt|interp", "engine: the translator (default) or the reference interpreter", parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
     {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own", parse_kernel},
     {"initrd", "FILE", "initial ram disk, or multiboot modules: \"FILE ARGS,FILE ARGS\"", parse_initrd},

@@ -16,7 +16,7 @@
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 
 enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
-enum config_accel { CONFIG_ACCEL_INTERP, CONFIG_ACCEL_DBT };
+enum config_accel { CONFIG_ACCEL_DEFAULT, CONFIG_ACCEL_INTERP, CONFIG_ACCEL_DBT }; /* default: dbt where the host can */
 enum config_rtc { RTC_DEFAULT, RTC_UTC, RTC_LOCALTIME, RTC_DATE }; /* default: utc; under -icount a fixed date */
 
 struct config_fw_cfg {
@@ -32,7 +32,6 @@ struct vm_config {
     const struct cpu_model *cpu_model;
     uint64_t cpu_features;
     enum config_accel accel;
-    bool accel_check; /* dbt: compare every block with the interpreter */
 
     const char *kernel, *initrd, *append;
     unsigned multiboot; /* 0: whichever the kernel has, else 1 or 2 */

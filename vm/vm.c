@@ -210,17 +210,18 @@ static int vm_create_cpu(struct vm *vm, struct error *error)
     return vm->cpu ? 0 : -ENOMEM;
 }
 
+/* The translator, unless the user chose the interpreter or the host cannot run it. */
 static int vm_create_engine(struct vm *vm, struct error *error)
 {
-    if (vm->config.accel != CONFIG_ACCEL_DBT) {
+    if (vm->config.accel == CONFIG_ACCEL_INTERP) {
+        return 0;
+    }
+    if (vm->config.accel == CONFIG_ACCEL_DEFAULT && binxlate_supported(error) < 0) {
+        fprintf(stderr, "hypatia: note: %s\n", error->text);
         return 0;
     }
     vm->binxlate = binxlate_create(vm->cpu, error);
-    if (!vm->binxlate) {
-        return -ENOTSUP;
-    }
-    binxlate_set_check(vm->binxlate, vm->config.accel_check);
-    return 0;
+    return vm->binxlate ? 0 : -ENOTSUP;
 }
 
 static int vm_build(struct vm *vm, struct error *error)

@@ -31,12 +31,6 @@ enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget)
     return VCPU_EXIT_INTERNAL;
 }
 
-void binxlate_set_check(struct binxlate *binxlate, bool on)
-{
-    (void)binxlate;
-    (void)on;
-}
-
 void binxlate_reset(struct binxlate *binxlate)
 {
     (void)binxlate;
