@@ -154,17 +154,11 @@ static void settle_accessed(struct pair *pair)
     }
 }
 
-/*
- * FOP, FIP and FDP: translated code does not keep them up to date (a deviation that binxlate/fpu.c declares). Reserved
- * bytes of the image: FXSAVE clears those behind the x87 registers and leaves the others alone.
- */
+/* Reserved bytes of the image: FXSAVE clears those behind the x87 registers, the interpreter leaves them alone. */
 static void settle_fpu(struct pair *pair)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct fxsave *fpu = &pair->side[i].machine->cpu->fpu;
-        fpu->fop = 0;
-        fpu->fip = fpu->fdp = 0;
-        fpu->fcs = fpu->fds = 0;
         for (unsigned n = 0; n < ARRAY_LEN(fpu->st); n++) {
             memset(fpu->st[n] + 10, 0, sizeof(fpu->st[n]) - 10);
         }

@@ -90,9 +90,7 @@ static uint32_t choose_address(struct program *program)
 
 static bool row_allowed(const struct opcode *row, bool fpu)
 {
-    /* The last three store the FPU's pointers, which may differ. */
-    static const char *const never[] = {"hlt", "popa/popad", "enter",  "leave", "pop",
-                                        "ret", "fnstenv",    "fnsave", "fxsave"};
+    static const char *const never[] = {"hlt", "popa/popad", "enter", "leave", "pop", "ret"};
     bool is_fpu = row->flags & (OPF_FPU | OPF_MMX | OPF_SSE);
 
     if ((row->flags & (OPF_END | OPF_CPL0 | OPF_STRING)) || is_fpu != fpu) {

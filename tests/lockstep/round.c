@@ -99,22 +99,6 @@ struct play {
     const struct mode *mode;
 };
 
-/* Take the instructions out that store the FPU's pointers: FNSTENV, FNSAVE, FXSAVE. */
-static void censor(struct fuzz_machine *machine)
-{
-    static uint8_t const nop = 0x90;
-    uint8_t *bytes = machine->ram.host;
-
-    for (gpa_t at = AT_PAGES; at < AT_CODE_END; at++) {
-        uint8_t modrm = bytes[at + 1], next = bytes[at + 2];
-        bool environment = (bytes[at] == 0xd9 || bytes[at] == 0xdd) && modrm < 0xc0 && (modrm >> 3 & 7) == 6;
-        bool image = bytes[at] == 0x0f && modrm == 0xae && next < 0xc0 && (next >> 3 & 7) == 0;
-        if (environment || image) {
-            machine_write(machine, at, &nop, 1);
-        }
-    }
-}
-
 /* A random status word: B is a copy of ES. */
 static void settle_busy(struct fxsave *fpu)
 {
@@ -131,7 +115,6 @@ static void begin_program(struct play *play)
         struct fuzz_machine *machine = play->pair->side[i].machine;
         if (play->mode->wild) {
             life_begin(&life, play->plan->generator, machine);
-            censor(machine);
             settle_busy(&machine->cpu->fpu);
         } else {
             world_write(play->mode, seed, machine);
