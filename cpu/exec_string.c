@@ -53,6 +53,13 @@ static bool must_give_way(const struct vcpu *cpu)
     return (__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ~(uint32_t)ATTENTION_CODE) != 0;
 }
 
+/*
+ * Passes over an element, or over what the bulk path does at once, before an instruction comes back by itself. With ECX
+ * at 4 G and a device on the other side it could keep its thread, and with it everything else that the thread serves, for
+ * minutes.
+ */
+enum { PASSES_MAX = 10000 };
+
 static void give_way(struct vcpu *cpu)
 {
     cpu->next_rip = cpu->rip;
@@ -69,6 +76,8 @@ static bool comparison_ends(const struct vcpu *cpu, const struct insn *insn)
 
 static bool string_run(struct vcpu *cpu, const struct insn *insn, const struct string_op *op)
 {
+    unsigned passes = 0;
+
     if (!insn->rep) {
         return op->step(cpu, insn);
     }
@@ -82,6 +91,9 @@ static bool string_run(struct vcpu *cpu, const struct insn *insn, const struct s
         count -= done;
         if (count == 0 || (op->compares && comparison_ends(cpu, insn))) {
             break;
+        }
+        if (++passes == PASSES_MAX) {
+            vcpu_kick(cpu);
         }
         if (must_give_way(cpu)) {
             give_way(cpu);

@@ -10,7 +10,7 @@
 
 /*
  * Run up to `budget` instructions (a repeated string instruction counts once when it ends, but gives way to
- * attention between iterations). Delivers exceptions, interrupts and debug traps in the SDM's priority order.
+ * attention between iterations, and kicks the processor itself after some thousand of them). Delivers exceptions, interrupts and debug traps in the SDM's priority order.
  * The engines share this contract: insn_count is exact on return, and state is precise.
  */
 enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget);

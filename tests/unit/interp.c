@@ -345,7 +345,7 @@ Test(interp, an_instruction_across_pages_runs)
 
 Test(interp, a_frame_of_which_no_code_is_kept_is_not_watched)
 {
-    bare.cpu->rip = 0x1ffe; /* the first frame holds the head of one instruction only */
+    bare.cpu->rip = 0x1ffe;            /* the first frame holds the head of one instruction only */
     RUN(0xb8, 0x78, 0x56, 0x34, 0x12); /* mov eax, 12345678h */
     cr_expect_eq(reg32(bare.cpu, RAX), 0x12345678u);
     cr_expect_not(ram_watched(&bare.ram, 0x1000), "data beside it would be written the slow way for ever");
@@ -690,6 +690,24 @@ Test(interp, a_repeat_that_gives_way_resumes_where_it_was)
     cr_expect_eq(interp_run(bare.cpu, 100), VCPU_EXIT_BUDGET);
     cr_expect_eq(bare.cpu->insn_count, 1);
     cr_expect_not(bare.cpu->rflags & RFLAGS_RF);
+}
+
+/* REP LODSD of 4 G elements from where nobody answers. */
+Test(interp, a_repeat_without_end_comes_back, .timeout = 10)
+{
+    uint32_t left = UINT32_MAX;
+
+    set_reg32(bare.cpu, RCX, left);
+    set_reg32(bare.cpu, RSI, 0x80000000);
+    bare_load(&bare, CODE, (const uint8_t[]){0xf3, 0xad, 0xf4}, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(interp_run(bare.cpu, 100), VCPU_EXIT_BUDGET);
+        cr_expect_lt(reg32(bare.cpu, RCX), left);
+        cr_expect_eq(bare.cpu->rip, CODE);
+        cr_expect_eq(bare.cpu->insn_count, 0);
+        left = reg32(bare.cpu, RCX);
+    }
+    cr_expect_gt(left, UINT32_MAX - 1000000);
 }
 
 /* ---- Branches and loops --------------------------------------------------------------------------------- */
