@@ -110,6 +110,7 @@ struct fuzz_machine {
     bool reset_requested;
 
     uint64_t events_at, events; /* deliveries while insn_count stood at events_at */
+    unsigned comebacks;         /* of slices in the middle of a repeated string instruction, in this life */
     uint64_t stop_at, asked;    /* debug_stop hook: true at the stop_at'th question; 0: never */
 };
 

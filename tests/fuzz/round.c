@@ -14,7 +14,7 @@
 enum {
     LIVES = 12,
     SLOW_BUDGET = 8000,
-    STANDSTILL_MAX = 100,
+    COMEBACKS_MAX = 100, /* from repeated string instructions, in a life */
     EVENTS_MAX = 1000, /* deliveries without progress after which interp_run() comes back, see cpu/interp.c */
 };
 
@@ -89,7 +89,8 @@ static enum vcpu_exit run_slice(struct round *round, struct fuzz_machine *machin
     enum vcpu_exit why = interp_run(cpu, budget);
     round->kicked = watchdog_leave(round->watchdog);
     uint64_t retired = cpu->insn_count - before;
-    bool excused = round->kicked || machine->reset_requested ||
+    /* RF: in the middle of a repeated string instruction, which comes back by itself after a while. */
+    bool excused = round->kicked || machine->reset_requested || (cpu->rflags & RFLAGS_RF) ||
                    (machine->events_at == cpu->insn_count && machine->events >= EVENTS_MAX);
 
     round->stats->slices++;
@@ -117,11 +118,18 @@ static uint64_t slice_budget(struct round *round, const struct fuzz_machine *mac
     return MIN(left, budget);
 }
 
+/* Nothing retired: in the middle of a repeated string instruction, and not for too long in this life. */
+static bool is_repeating(struct fuzz_machine *machine, enum vcpu_exit why)
+{
+    bool repeating = why == VCPU_EXIT_DEBUG || (machine->cpu->rflags & RFLAGS_RF);
+
+    return repeating && ++machine->comebacks < COMEBACKS_MAX;
+}
+
 /* Run up to the instruction number `end`. */
 static enum stretch run_stretch(struct round *round, struct fuzz_machine *machine, uint64_t end)
 {
     struct vcpu *cpu = machine->cpu;
-    unsigned standstill = 0;
     bool kept;
 
     while (cpu->insn_count < end) {
@@ -141,9 +149,7 @@ static enum stretch run_stretch(struct round *round, struct fuzz_machine *machin
             return STRETCH_HALT;
         }
         machine->asked = 0;
-        standstill = cpu->insn_count != before ? 0 : standstill + 1;
-        /* The debug hook comes back in the middle of repeated string instructions too. */
-        if (standstill > (why == VCPU_EXIT_DEBUG ? STANDSTILL_MAX : 0)) {
+        if (cpu->insn_count == before && !is_repeating(machine, why)) {
             round->stats->storms++;
             return STRETCH_STORM;
         }
@@ -314,9 +320,11 @@ static bool live_all(struct round *round)
         round->machine->reset_requested = false;
         /* A kick that came when the slice was over anyway. */
         round->machine->cpu->attention &= ~(uint32_t)ATTENTION_KICK;
+        round->machine->comebacks = 0;
         life_begin(&life, round->generator, round->machine);
         if (round->twin) {
             round->twin->cpu->attention &= ~(uint32_t)ATTENTION_KICK;
+            round->twin->comebacks = 0;
             life_begin(&life, round->generator, round->twin);
         }
         round->stats->lives++;

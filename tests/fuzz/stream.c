@@ -329,7 +329,7 @@ static void put_loop(struct rng *rng, struct writer *writer)
 
 static void put_repeat(struct rng *rng, struct writer *writer, bool code32)
 {
-    put_load(writer, code32, RCX, rng_once_in(rng, 64) ? rng_u32(rng) : rng_below(rng, 0x2000));
+    put_load(writer, code32, RCX, rng_once_in(rng, 64) ? rng_u32(rng) : rng_below(rng, 0x400));
     put(writer, rng_once_in(rng, 2) ? 0xf2 : 0xf3, 1);
     put(writer, 0xa4 + rng_below(rng, 2) + (rng_once_in(rng, 2) ? 2 : 0) + (rng_once_in(rng, 3) ? 6 : 0), 1);
 }
