@@ -9,7 +9,7 @@
  * The handler decides nothing: it notes where and what, and lets the thread continue at the exit thunk, which stores
  * the guest's registers as they were at the fault. The dispatcher does the rest in ordinary C.
  *
- *   SIGSEGV  a call that found the stack of translated code full: emptied, and the call is repeated
+ *   SIGSEGV  a push that found the stack of translated code full: emptied, and the push is repeated
  *
  * The handler runs on a stack of its own, because that last one leaves no other. It begins with AC, which the kernel
  * leaves as it was, and DF clear, as the calling convention demands.
@@ -84,6 +84,12 @@ static bool stack_is_full(const struct binxlate *x, const siginfo_t *info)
     return info->si_signo == SIGSEGV && info->si_code == SEGV_ACCERR && offset < STACK_LIMIT_SIZE;
 }
 
+/* Is pc in the code buffer, past its first `skip` bytes? */
+static bool in_code(const struct binxlate *x, const uint8_t *pc, size_t skip)
+{
+    return pc >= x->code.exec + skip && pc < x->code.exec + x->code.size;
+}
+
 /* Called from the stub below. */
 void fault_handle(int signal_number, siginfo_t *info, void *context);
 
@@ -93,12 +99,12 @@ void fault_handle(int signal_number, siginfo_t *info, void *context)
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
 
-    if (!x || pc < x->code.exec + x->code.fixed || pc >= x->code.exec + x->code.size) {
-        signal(signal_number, SIG_DFL);
+    if (x && in_code(x, pc, 0) && stack_is_full(x, info)) { /* a call, or PUSHFQ of a thunk */
+        regs[REG_RSP] = (greg_t)x->stack_top;
         return;
     }
-    if (stack_is_full(x, info)) {
-        regs[REG_RSP] = (greg_t)x->stack_top;
+    if (!x || !in_code(x, pc, x->code.fixed)) {
+        signal(signal_number, SIG_DFL);
         return;
     }
     x->run.fault_pc = pc;
