@@ -73,7 +73,8 @@ static int run(const struct vm_config *config)
         vm_destroy(vm);
         return fail(&error);
     }
-    signals = (struct loop_source){.fd = signals_open(&set), .events = POLLIN, .ready = signal_ready, .opaque = vm};
+    signals =
+        (struct loop_source){.fd = signals_open(&set), .events = POLLIN, .ready = signal_ready, .opaque = vm};
     loop_add(&vm->loop, &signals);
     monitor = monitor_create(vm);
     if (config->display == CONFIG_DISPLAY_TEXT) {

@@ -19,7 +19,7 @@
 
 #include "base/types.h"
 
-#define NS_PER_SEC 1000000000ull
+#define NS_PER_SEC  1000000000ull
 #define CLOCK_NEVER UINT64_MAX
 
 enum clock_policy { CLOCK_REAL_TIME, CLOCK_ICOUNT, CLOCK_STEPPED };

@@ -16,7 +16,8 @@
 
 #define LOG_DEFAULT_LIMIT (64 * MIB)
 #define LOG_ALL                                                                                              \
-    (LOG_INT | LOG_CPU_RESET | LOG_GUEST_ERRORS | LOG_UNIMP | LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC | LOG_MMU | LOG_JIT)
+    (LOG_INT | LOG_CPU_RESET | LOG_GUEST_ERRORS | LOG_UNIMP | LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC |          \
+     LOG_MMU | LOG_JIT)
 
 const struct log_item log_items[] = {
     {"int", "interrupts and exceptions as they are delivered", LOG_INT},

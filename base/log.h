@@ -13,20 +13,20 @@
 #include "base/types.h"
 
 enum log_category {
-    LOG_INT = 1u << 0,         /* interrupts and exceptions as they are delivered */
-    LOG_CPU_RESET = 1u << 1,   /* state at reset, shutdown and triple fault */
-    LOG_GUEST_ERRORS = 1u << 2,/* the guest did what a manual forbids */
-    LOG_UNIMP = 1u << 3,       /* the guest asked for what is not modelled */
-    LOG_IN_ASM = 1u << 4,      /* guest instructions as they are first decoded */
-    LOG_OUT_ASM = 1u << 5,     /* host code as it is generated */
-    LOG_EXEC = 1u << 6,        /* every block or instruction executed */
-    LOG_MMU = 1u << 7,         /* page walks, flushes, shadow fills */
-    LOG_JIT = 1u << 8,         /* the translator's counts, at the end */
+    LOG_INT = 1u << 0,          /* interrupts and exceptions as they are delivered */
+    LOG_CPU_RESET = 1u << 1,    /* state at reset, shutdown and triple fault */
+    LOG_GUEST_ERRORS = 1u << 2, /* the guest did what a manual forbids */
+    LOG_UNIMP = 1u << 3,        /* the guest asked for what is not modelled */
+    LOG_IN_ASM = 1u << 4,       /* guest instructions as they are first decoded */
+    LOG_OUT_ASM = 1u << 5,      /* host code as it is generated */
+    LOG_EXEC = 1u << 6,         /* every block or instruction executed */
+    LOG_MMU = 1u << 7,          /* page walks, flushes, shadow fills */
+    LOG_JIT = 1u << 8,          /* the translator's counts, at the end */
 };
 
 struct log {
-    uint32_t mask;          /* enum log_category bits that are on */
-    FILE *stream;           /* not owned unless close_stream */
+    uint32_t mask; /* enum log_category bits that are on */
+    FILE *stream;  /* not owned unless close_stream */
     bool close_stream;
     uint64_t bytes_written;
     uint64_t byte_limit;    /* 0: none */

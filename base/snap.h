@@ -54,44 +54,44 @@ struct snap_desc {
 };
 
 #define SNAP_ELEM_(type, member) (((type *)0)->member)
-#define SNAP_UINT_(type, member, n, lo, hi)                                                        \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_UINT, .offset = offsetof(type, member),                 \
-        .size = sizeof(SNAP_ELEM_(type, member)) / (n), .count = (n), .min = (lo), .max = (hi)     \
+#define SNAP_UINT_(type, member, n, lo, hi)                                                                  \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_UINT, .offset = offsetof(type, member),                           \
+        .size = sizeof(SNAP_ELEM_(type, member)) / (n), .count = (n), .min = (lo), .max = (hi)               \
     }
 /* One unsigned integer, any value, or one in lo..hi. */
-#define SNAP_UINT(type, member) SNAP_UINT_(type, member, 1, 0, UINT64_MAX)
+#define SNAP_UINT(type, member)          SNAP_UINT_(type, member, 1, 0, UINT64_MAX)
 #define SNAP_RANGE(type, member, lo, hi) SNAP_UINT_(type, member, 1, lo, hi)
 /* An array of n unsigned integers. */
-#define SNAP_UINTS(type, member, n) SNAP_UINT_(type, member, n, 0, UINT64_MAX)
+#define SNAP_UINTS(type, member, n)          SNAP_UINT_(type, member, n, 0, UINT64_MAX)
 #define SNAP_RANGES(type, member, n, lo, hi) SNAP_UINT_(type, member, n, lo, hi)
-#define SNAP_BOOL(type, member)                                                                    \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_BOOL, .offset = offsetof(type, member), .size = 1,      \
-        .count = 1, .max = 1                                                                       \
+#define SNAP_BOOL(type, member)                                                                              \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_BOOL, .offset = offsetof(type, member), .size = 1, .count = 1,    \
+        .max = 1                                                                                             \
     }
-#define SNAP_BOOLS(type, member, n)                                                                \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_BOOL, .offset = offsetof(type, member), .size = 1,      \
-        .count = (n), .max = 1                                                                     \
+#define SNAP_BOOLS(type, member, n)                                                                          \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_BOOL, .offset = offsetof(type, member), .size = 1, .count = (n),  \
+        .max = 1                                                                                             \
     }
 /* A byte array member, whole. */
-#define SNAP_BYTES(type, member)                                                                   \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_BYTES, .offset = offsetof(type, member), .size = 1,     \
-        .count = sizeof(SNAP_ELEM_(type, member)), .max = UINT64_MAX                               \
+#define SNAP_BYTES(type, member)                                                                             \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_BYTES, .offset = offsetof(type, member), .size = 1,               \
+        .count = sizeof(SNAP_ELEM_(type, member)), .max = UINT64_MAX                                         \
     }
 /* An array of n structs described by the field array `subfields`. */
-#define SNAP_STRUCTS(type, member, n, subfields)                                                   \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_STRUCT, .offset = offsetof(type, member),               \
-        .size = sizeof(SNAP_ELEM_(type, member)) / (n), .count = (n), .sub = (subfields),          \
-        .sub_count = ARRAY_LEN(subfields)                                                          \
+#define SNAP_STRUCTS(type, member, n, subfields)                                                             \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_STRUCT, .offset = offsetof(type, member),                         \
+        .size = sizeof(SNAP_ELEM_(type, member)) / (n), .count = (n), .sub = (subfields),                    \
+        .sub_count = ARRAY_LEN(subfields)                                                                    \
     }
-#define SNAP_TIMER(type, member)                                                                   \
-    {                                                                                              \
-        .name = #member, .kind = SNAP_KIND_TIMER, .offset = offsetof(type, member),                \
-        .size = sizeof(struct timer), .count = 1, .max = UINT64_MAX                                \
+#define SNAP_TIMER(type, member)                                                                             \
+    {                                                                                                        \
+        .name = #member, .kind = SNAP_KIND_TIMER, .offset = offsetof(type, member),                          \
+        .size = sizeof(struct timer), .count = 1, .max = UINT64_MAX                                          \
     }
 #define SNAP_FIELDS(array) .fields = (array), .field_count = ARRAY_LEN(array)
 

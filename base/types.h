@@ -24,8 +24,8 @@ typedef uint64_t gpa_t;
 typedef uint64_t gfn_t;
 typedef uint64_t roff_t;
 
-#define PAGE_SHIFT 12
-#define PAGE_SIZE 4096u
+#define PAGE_SHIFT       12
+#define PAGE_SIZE        4096u
 #define PAGE_OFFSET_MASK ((uint64_t)PAGE_SIZE - 1)
 
 #define KIB ((uint64_t)1 << 10)
@@ -33,7 +33,7 @@ typedef uint64_t roff_t;
 #define GIB ((uint64_t)1 << 30)
 
 /* Bit n, and the mask of bits hi..lo inclusive, as the manuals number them. */
-#define BIT(n) ((uint64_t)1 << (n))
+#define BIT(n)       ((uint64_t)1 << (n))
 #define BITS(hi, lo) ((~(uint64_t)0 >> (63 - (hi))) & (~(uint64_t)0 << (lo)))
 
 /* The field hi..lo of v, moved down to bit 0. */
@@ -42,17 +42,17 @@ static inline uint64_t bits_get(uint64_t v, unsigned hi, unsigned lo)
     return (v & BITS(hi, lo)) >> lo;
 }
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define ALIGN_DOWN(v, a) ((v) & ~((uint64_t)(a) - 1))
-#define ALIGN_UP(v, a) ALIGN_DOWN((v) + (uint64_t)(a) - 1, (a))
+#define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)        ((a) < (b) ? (a) : (b))
+#define MAX(a, b)        ((a) > (b) ? (a) : (b))
+#define ALIGN_DOWN(v, a) ((v) & ~((uint64_t)(a)-1))
+#define ALIGN_UP(v, a)   ALIGN_DOWN((v) + (uint64_t)(a)-1, (a))
 
 /* The struct of type `type` whose member `member` lies at ptr. */
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LIKELY(x)              __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /*
@@ -61,11 +61,11 @@ static inline uint64_t bits_get(uint64_t v, unsigned hi, unsigned lo)
  *
  * Host failures are -errno with goto clean-up in reverse order; see base/error.h for their texts.
  */
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        if (UNLIKELY(!(call))) {                                                                   \
-            return false;                                                                          \
-        }                                                                                          \
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        if (UNLIKELY(!(call))) {                                                                             \
+            return false;                                                                                    \
+        }                                                                                                    \
     } while (0)
 
 /* Little-endian loads and stores at any alignment. The host is x86-64, hence little-endian too. */

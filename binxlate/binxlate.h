@@ -16,10 +16,10 @@ struct binxlate;
 struct binxlate_stats {
     uint64_t blocks_made, blocks_invalidated, chains, buffer_resets;
     uint64_t host_faults, shadow_fills, misaligned_sites, slow_sites;
-    uint64_t interpreted;     /* instructions left to the interpreter, call-outs not counted */
-    uint64_t callouts;        /* instructions of blocks that the interpreter's functions executed */
-    uint64_t exits_lookup;    /* dispatcher look-ups: a block's end that was not chained */
-    uint64_t exits_verify;    /* verified entries whose mapping had changed */
+    uint64_t interpreted;  /* instructions left to the interpreter, call-outs not counted */
+    uint64_t callouts;     /* instructions of blocks that the interpreter's functions executed */
+    uint64_t exits_lookup; /* dispatcher look-ups: a block's end that was not chained */
+    uint64_t exits_verify; /* verified entries whose mapping had changed */
     uint64_t exits_budget;
 };
 

@@ -12,35 +12,37 @@
 
 /* Bits of vcpu.features: the low word is CPUID.1:EDX, the high word CPUID.1:ECX, except that bits CPUID.1
  * leaves reserved are used for features found elsewhere (noted). */
-#define CPU_FEATURE_FPU BIT(0)
-#define CPU_FEATURE_VME BIT(1)
-#define CPU_FEATURE_DE BIT(2)
-#define CPU_FEATURE_PSE BIT(3)
-#define CPU_FEATURE_TSC BIT(4)
-#define CPU_FEATURE_MSR BIT(5)
-#define CPU_FEATURE_PAE BIT(6)
-#define CPU_FEATURE_MCE BIT(7)
-#define CPU_FEATURE_CX8 BIT(8)
+#define CPU_FEATURE_FPU  BIT(0)
+#define CPU_FEATURE_VME  BIT(1)
+#define CPU_FEATURE_DE   BIT(2)
+#define CPU_FEATURE_PSE  BIT(3)
+#define CPU_FEATURE_TSC  BIT(4)
+#define CPU_FEATURE_MSR  BIT(5)
+#define CPU_FEATURE_PAE  BIT(6)
+#define CPU_FEATURE_MCE  BIT(7)
+#define CPU_FEATURE_CX8  BIT(8)
 #define CPU_FEATURE_APIC BIT(9)
-#define CPU_FEATURE_CPUID BIT(10) /* reserved in CPUID.1: the CPUID instruction and RFLAGS.ID (486 and later) */
-#define CPU_FEATURE_SEP BIT(11)
-#define CPU_FEATURE_MTRR BIT(12)
-#define CPU_FEATURE_PGE BIT(13)
-#define CPU_FEATURE_MCA BIT(14)
-#define CPU_FEATURE_CMOV BIT(15)
-#define CPU_FEATURE_PAT BIT(16)
+#define CPU_FEATURE_CPUID                                                                                    \
+    BIT(10) /* reserved in CPUID.1: the CPUID instruction and RFLAGS.ID (486 and later) */
+#define CPU_FEATURE_SEP   BIT(11)
+#define CPU_FEATURE_MTRR  BIT(12)
+#define CPU_FEATURE_PGE   BIT(13)
+#define CPU_FEATURE_MCA   BIT(14)
+#define CPU_FEATURE_CMOV  BIT(15)
+#define CPU_FEATURE_PAT   BIT(16)
 #define CPU_FEATURE_PSE36 BIT(17)
 #define CPU_FEATURE_CLFSH BIT(19)
-#define CPU_FEATURE_NX BIT(20) /* reserved in CPUID.1: CPUID.80000001H:EDX.20 */
-#define CPU_FEATURE_MMX BIT(23)
-#define CPU_FEATURE_FXSR BIT(24)
-#define CPU_FEATURE_SSE BIT(25)
-#define CPU_FEATURE_SSE2 BIT(26)
-#define CPU_FEATURE_SS BIT(27)
-#define CPU_FEATURE_NOPL BIT(30) /* IA64 bit in CPUID.1, never reported: multi-byte NOP, UD2, RDPMC (family 6) */
-#define CPU_FEATURE_SSE3 BIT(32 + 0)
-#define CPU_FEATURE_MONITOR BIT(32 + 3)
-#define CPU_FEATURE_SSSE3 BIT(32 + 9)
+#define CPU_FEATURE_NX    BIT(20) /* reserved in CPUID.1: CPUID.80000001H:EDX.20 */
+#define CPU_FEATURE_MMX   BIT(23)
+#define CPU_FEATURE_FXSR  BIT(24)
+#define CPU_FEATURE_SSE   BIT(25)
+#define CPU_FEATURE_SSE2  BIT(26)
+#define CPU_FEATURE_SS    BIT(27)
+#define CPU_FEATURE_NOPL                                                                                     \
+    BIT(30) /* IA64 bit in CPUID.1, never reported: multi-byte NOP, UD2, RDPMC (family 6) */
+#define CPU_FEATURE_SSE3       BIT(32 + 0)
+#define CPU_FEATURE_MONITOR    BIT(32 + 3)
+#define CPU_FEATURE_SSSE3      BIT(32 + 9)
 #define CPU_FEATURE_HYPERVISOR BIT(32 + 31)
 
 struct cpu_model {

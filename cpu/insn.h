@@ -32,30 +32,30 @@ enum opcode_flag {
     OPF_CPL0 = 1u << 2,       /* #GP(0) unless CPL is 0 (checked by the handler) */
     OPF_PE = 1u << 3,         /* #UD in real and V86 mode */
     OPF_READ_FLAGS = 1u << 4, /* reads arithmetic flags */
-    OPF_WRITE_FLAGS = 1u << 5,/* writes arithmetic flags (some or all) */
-    OPF_STRING = 1u << 6,     /* REP/REPE/REPNE apply */
-    OPF_FPU = 1u << 7,        /* x87: checks CR0.EM/TS, reports pending numeric errors */
-    OPF_MMX = 1u << 8,        /* MMX */
-    OPF_SSE = 1u << 9,        /* SSE and later: checks CR4.OSFXSR */
-    OPF_MEM_WRITE = 1u << 10, /* a memory operand is written */
-    OPF_MEM_READ = 1u << 11,  /* a memory operand is read */
-    OPF_BYTE = 1u << 12,      /* operand size 8 */
-    OPF_SIMD_FP = 1u << 13,   /* SSE arithmetic: reads MXCSR, sets its flags, may raise #XM */
-    OPF_UNALIGNED = 1u << 14, /* a 16-byte memory operand may lie at any address */
+    OPF_WRITE_FLAGS = 1u << 5, /* writes arithmetic flags (some or all) */
+    OPF_STRING = 1u << 6,      /* REP/REPE/REPNE apply */
+    OPF_FPU = 1u << 7,         /* x87: checks CR0.EM/TS, reports pending numeric errors */
+    OPF_MMX = 1u << 8,         /* MMX */
+    OPF_SSE = 1u << 9,         /* SSE and later: checks CR4.OSFXSR */
+    OPF_MEM_WRITE = 1u << 10,  /* a memory operand is written */
+    OPF_MEM_READ = 1u << 11,   /* a memory operand is read */
+    OPF_BYTE = 1u << 12,       /* operand size 8 */
+    OPF_SIMD_FP = 1u << 13,    /* SSE arithmetic: reads MXCSR, sets its flags, may raise #XM */
+    OPF_UNALIGNED = 1u << 14,  /* a 16-byte memory operand may lie at any address */
 };
 
 /* Operand letters. SDM: Volume 2D, "Key to Abbreviations"; the decoder and the tracer share them. */
 struct opcode {
-    const char *mnemonic; /* lower case, Intel syntax; the operand-size dependent ones as "pusha" */
-    const char *operands; /* "Ev,Gv", "" when none */
-    uint8_t map;          /* enum opcode_map */
-    uint8_t byte;         /* opcode byte (first of 8 for rows that encode a register in it) */
-    uint8_t prefix;       /* mandatory prefix: 0 none required, OPP_NP, 0x66, 0xF3, 0xF2 */
-    int8_t reg, mod, rm;  /* ModRM constraints: -1 any; mod: 3 register, 0 memory (any of 0-2) */
-    bool plus_reg;        /* rows 50+r and the like: byte..byte+7 */
-    uint32_t flags;       /* enum opcode_flag */
-    uint64_t feature;     /* CPU_FEATURE_* needed, 0 for the 386 base */
-    uint16_t id;          /* enum opcode_id: index of the row */
+    const char *mnemonic;   /* lower case, Intel syntax; the operand-size dependent ones as "pusha" */
+    const char *operands;   /* "Ev,Gv", "" when none */
+    uint8_t map;            /* enum opcode_map */
+    uint8_t byte;           /* opcode byte (first of 8 for rows that encode a register in it) */
+    uint8_t prefix;         /* mandatory prefix: 0 none required, OPP_NP, 0x66, 0xF3, 0xF2 */
+    int8_t reg, mod, rm;    /* ModRM constraints: -1 any; mod: 3 register, 0 memory (any of 0-2) */
+    bool plus_reg;          /* rows 50+r and the like: byte..byte+7 */
+    uint32_t flags;         /* enum opcode_flag */
+    uint64_t feature;       /* CPU_FEATURE_* needed, 0 for the 386 base */
+    uint16_t id;            /* enum opcode_id: index of the row */
     exec_fn exec16, exec32; /* by operand size; equal where size does not matter */
 };
 
@@ -77,9 +77,9 @@ struct insn {
     uint8_t reg, rm;     /* ModRM fields, REX-extended later; rm also the register of plus_reg rows */
     bool memory;         /* ModRM names memory */
     bool lock;
-    uint8_t rep;         /* 0, 0xF3 or 0xF2: last of the two seen */
+    uint8_t rep; /* 0, 0xF3 or 0xF2: last of the two seen */
     bool seg_override, opsize_prefix, addrsize_prefix;
-    uint8_t bytes[15];   /* as fetched */
+    uint8_t bytes[15]; /* as fetched */
 };
 
 #define INSN_NO_REG 0xff
@@ -180,7 +180,8 @@ enum event_kind { EVENT_EXCEPTION, EVENT_SOFTWARE, EVENT_EXTERNAL, EVENT_NMI };
 
 /* Deliver through the IDT (IVT in real mode). Software: INT n, INT3, INTO from the current instruction,
  * returning to next_rip; the others return to rip. False: a further exception is pending. */
-bool event_deliver(struct vcpu *cpu, enum event_kind kind, uint8_t vector, bool has_error, uint32_t error_code);
+bool event_deliver(struct vcpu *cpu, enum event_kind kind, uint8_t vector, bool has_error,
+                   uint32_t error_code);
 
 /* Deliver cpu->exception with the rules for double and triple faults. False: shutdown (cpu->shutdown filled). */
 bool exception_deliver(struct vcpu *cpu);

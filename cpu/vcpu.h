@@ -26,24 +26,24 @@
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 enum sreg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
-#define RFLAGS_CF BIT(0)
+#define RFLAGS_CF     BIT(0)
 #define RFLAGS_FIXED1 BIT(1) /* always 1 */
-#define RFLAGS_PF BIT(2)
-#define RFLAGS_AF BIT(4)
-#define RFLAGS_ZF BIT(6)
-#define RFLAGS_SF BIT(7)
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_IF BIT(9)
-#define RFLAGS_DF BIT(10)
-#define RFLAGS_OF BIT(11)
-#define RFLAGS_IOPL BITS(13, 12)
-#define RFLAGS_NT BIT(14)
-#define RFLAGS_RF BIT(16)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_AC BIT(18)
-#define RFLAGS_VIF BIT(19)
-#define RFLAGS_VIP BIT(20)
-#define RFLAGS_ID BIT(21)
+#define RFLAGS_PF     BIT(2)
+#define RFLAGS_AF     BIT(4)
+#define RFLAGS_ZF     BIT(6)
+#define RFLAGS_SF     BIT(7)
+#define RFLAGS_TF     BIT(8)
+#define RFLAGS_IF     BIT(9)
+#define RFLAGS_DF     BIT(10)
+#define RFLAGS_OF     BIT(11)
+#define RFLAGS_IOPL   BITS(13, 12)
+#define RFLAGS_NT     BIT(14)
+#define RFLAGS_RF     BIT(16)
+#define RFLAGS_VM     BIT(17)
+#define RFLAGS_AC     BIT(18)
+#define RFLAGS_VIF    BIT(19)
+#define RFLAGS_VIP    BIT(20)
+#define RFLAGS_ID     BIT(21)
 /* The six that arithmetic sets. */
 #define RFLAGS_ARITH (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
@@ -59,16 +59,16 @@ enum sreg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
-#define CR4_VME BIT(0)
-#define CR4_PVI BIT(1)
-#define CR4_TSD BIT(2)
-#define CR4_DE BIT(3)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_MCE BIT(6)
-#define CR4_PGE BIT(7)
-#define CR4_PCE BIT(8)
-#define CR4_OSFXSR BIT(9)
+#define CR4_VME        BIT(0)
+#define CR4_PVI        BIT(1)
+#define CR4_TSD        BIT(2)
+#define CR4_DE         BIT(3)
+#define CR4_PSE        BIT(4)
+#define CR4_PAE        BIT(5)
+#define CR4_MCE        BIT(6)
+#define CR4_PGE        BIT(7)
+#define CR4_PCE        BIT(8)
+#define CR4_OSFXSR     BIT(9)
 #define CR4_OSXMMEXCPT BIT(10)
 
 #define EFER_SCE BIT(0)
@@ -104,20 +104,20 @@ enum vector {
  *   16        15 14  13 12   7 6-5 4 3-0
  *   unusable  G  D/B L  AVL  P DPL S Type
  */
-#define SEG_TYPE BITS(3, 0)
+#define SEG_TYPE          BITS(3, 0)
 #define SEG_TYPE_ACCESSED BIT(0)
-#define SEG_TYPE_RW BIT(1) /* data: writable; code: readable */
-#define SEG_TYPE_ED BIT(2) /* data: expand down; code: conforming */
-#define SEG_TYPE_CODE BIT(3)
-#define SEG_S BIT(4)
-#define SEG_DPL_SHIFT 5
-#define SEG_DPL BITS(6, 5)
-#define SEG_P BIT(7)
-#define SEG_AVL BIT(12)
-#define SEG_L BIT(13)
-#define SEG_DB BIT(14)
-#define SEG_G BIT(15)
-#define SEG_UNUSABLE BIT(16) /* loaded with a null selector */
+#define SEG_TYPE_RW       BIT(1) /* data: writable; code: readable */
+#define SEG_TYPE_ED       BIT(2) /* data: expand down; code: conforming */
+#define SEG_TYPE_CODE     BIT(3)
+#define SEG_S             BIT(4)
+#define SEG_DPL_SHIFT     5
+#define SEG_DPL           BITS(6, 5)
+#define SEG_P             BIT(7)
+#define SEG_AVL           BIT(12)
+#define SEG_L             BIT(13)
+#define SEG_DB            BIT(14)
+#define SEG_G             BIT(15)
+#define SEG_UNUSABLE      BIT(16) /* loaded with a null selector */
 
 struct segment {
     uint16_t selector;
@@ -167,7 +167,8 @@ struct msrs {
     uint64_t misc_enable;
     uint64_t microcode; /* IA32_BIOS_SIGN_ID */
     uint64_t mcg_status, mcg_ctl;
-    uint64_t mc_ctl[VCPU_MCG_BANKS], mc_status[VCPU_MCG_BANKS], mc_addr[VCPU_MCG_BANKS], mc_misc[VCPU_MCG_BANKS];
+    uint64_t mc_ctl[VCPU_MCG_BANKS], mc_status[VCPU_MCG_BANKS], mc_addr[VCPU_MCG_BANKS],
+        mc_misc[VCPU_MCG_BANKS];
 };
 
 /* What blocks interrupts for one instruction. SDM: Volume 3A, "Masking Exceptions and Interrupts When Switching Stacks". */
@@ -192,9 +193,9 @@ struct exception {
 
 /* The chain that ended in a triple fault, for `why` and the exit report. */
 struct shutdown_report {
-    uint8_t vector[3];      /* first, second, and EXC_DF */
+    uint8_t vector[3]; /* first, second, and EXC_DF */
     uint32_t error_code[3];
-    uint64_t rip, cr2;      /* of the first */
+    uint64_t rip, cr2; /* of the first */
     unsigned count;
 };
 
@@ -202,7 +203,7 @@ struct shutdown_report {
 struct x87_pointers {
     uint32_t fip, linear; /* addresses of the instruction and of its memory operand */
     uint16_t fop;
-    uint16_t seg;         /* enum sreg of the memory operand */
+    uint16_t seg; /* enum sreg of the memory operand */
 };
 
 struct vcpu;
@@ -228,14 +229,15 @@ struct vcpu_wiring {
 
 /* Reasons to leave the fast path before the next instruction; see vcpu.attention. */
 enum vcpu_attention {
-    ATTENTION_INTR = 1u << 0,    /* INTR line is high (delivered if IF and no shadow) */
-    ATTENTION_NMI = 1u << 1,     /* NMI latched */
-    ATTENTION_KICK = 1u << 2,    /* leave vcpu_run as soon as possible */
-    ATTENTION_SHADOW = 1u << 3,  /* an interrupt shadow ends after this instruction */
-    ATTENTION_TRAP = 1u << 4,    /* TF, or a pending debug trap */
-    ATTENTION_DEBUG = 1u << 5,   /* host-side breakpoints or stepping are on */
-    ATTENTION_DR = 1u << 6,      /* an instruction breakpoint is enabled in DR7 */
-    ATTENTION_CODE = 1u << 7,    /* decoded code or the memory map changed: look the next instruction up afresh */
+    ATTENTION_INTR = 1u << 0,   /* INTR line is high (delivered if IF and no shadow) */
+    ATTENTION_NMI = 1u << 1,    /* NMI latched */
+    ATTENTION_KICK = 1u << 2,   /* leave vcpu_run as soon as possible */
+    ATTENTION_SHADOW = 1u << 3, /* an interrupt shadow ends after this instruction */
+    ATTENTION_TRAP = 1u << 4,   /* TF, or a pending debug trap */
+    ATTENTION_DEBUG = 1u << 5,  /* host-side breakpoints or stepping are on */
+    ATTENTION_DR = 1u << 6,     /* an instruction breakpoint is enabled in DR7 */
+    ATTENTION_CODE =
+        1u << 7, /* decoded code or the memory map changed: look the next instruction up afresh */
 };
 
 struct vcpu {
@@ -247,35 +249,35 @@ struct vcpu {
     struct segment ldtr, tr;
     struct table_register gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4;
-    uint64_t pdpte[4];      /* PAE paging's registers, loaded by MOV to CR3 */
-    uint64_t dr[8];         /* dr[4], dr[5] unused */
+    uint64_t pdpte[4]; /* PAE paging's registers, loaded by MOV to CR3 */
+    uint64_t dr[8];    /* dr[4], dr[5] unused */
     struct msrs msr;
     struct fxsave fpu;
-    uint8_t shadow;         /* enum interrupt_shadow, for the next instruction */
-    bool halted;            /* in HLT */
+    uint8_t shadow; /* enum interrupt_shadow, for the next instruction */
+    bool halted;    /* in HLT */
     bool nmi_pending, nmi_blocked;
-    bool intr;              /* level of the INTR pin */
-    bool a20;               /* the A20M# pin lets bit 20 through */
-    bool ferr;              /* FERR# is asserted (numeric error reported through IRQ 13) */
-    uint64_t pending_dr6;   /* debug traps to raise after the current instruction (DR6 bits) */
-    uint64_t insn_count;    /* instructions retired since creation; a REP iteration is not counted alone */
+    bool intr;            /* level of the INTR pin */
+    bool a20;             /* the A20M# pin lets bit 20 through */
+    bool ferr;            /* FERR# is asserted (numeric error reported through IRQ 13) */
+    uint64_t pending_dr6; /* debug traps to raise after the current instruction (DR6 bits) */
+    uint64_t insn_count;  /* instructions retired since creation; a REP iteration is not counted alone */
 
     /* ---- derived: vcpu_sync() rebuilds it ---- */
     uint8_t cpl;
-    bool protected_mode;    /* CR0.PE and not V86: selectors name descriptors */
+    bool protected_mode; /* CR0.PE and not V86: selectors name descriptors */
     bool v86;
-    bool code32, stack32;   /* CS.D, SS.B */
-    bool user_view;         /* cpl == 3: index into the TLB's views */
-    uint8_t flat;           /* bit per sreg: base 0, limit 4 GiB - 1, readable and writable (CS: readable) */
-    bool data_breakpoints;  /* DR7 enables a data or I/O breakpoint */
+    bool code32, stack32;  /* CS.D, SS.B */
+    bool user_view;        /* cpl == 3: index into the TLB's views */
+    uint8_t flat;          /* bit per sreg: base 0, limit 4 GiB - 1, readable and writable (CS: readable) */
+    bool data_breakpoints; /* DR7 enables a data or I/O breakpoint */
     struct paging_ctx paging;
 
     /* ---- execution: between vcpu_run calls these hold no information ---- */
-    uint32_t attention;     /* enum vcpu_attention; other threads may only or-in ATTENTION_KICK, atomically */
-    uint64_t next_rip;      /* where the current instruction will continue; branches set it */
+    uint32_t attention; /* enum vcpu_attention; other threads may only or-in ATTENTION_KICK, atomically */
+    uint64_t next_rip;  /* where the current instruction will continue; branches set it */
     struct exception exception;
-    uint64_t budget_end;    /* insn_count at which vcpu_run returns; vcpu_shorten() lowers it */
-    uint64_t slice_end;     /* insn_count at which the interpreter stops: the budget's end, or sooner */
+    uint64_t budget_end; /* insn_count at which vcpu_run returns; vcpu_shorten() lowers it */
+    uint64_t slice_end;  /* insn_count at which the interpreter stops: the budget's end, or sooner */
     struct shutdown_report shutdown;
     struct x87_pointers x87; /* written by translated code only */
     char internal_error[160];
@@ -283,13 +285,13 @@ struct vcpu {
     /* ---- wiring ---- */
     struct vcpu_wiring wiring;
     const struct cpu_model *model;
-    uint64_t features;      /* the model's, with the user's +f,-f applied: CPU_FEATURE_* (cpu/cpuid.h) */
+    uint64_t features; /* the model's, with the user's +f,-f applied: CPU_FEATURE_* (cpu/cpuid.h) */
     uint64_t tsc_hz;
-    struct tlb *tlb;        /* owned */
-    struct icache *icache;  /* owned: decoded instructions */
-    struct hostfpu *hostfpu; /* owned: stubs that run x87, MMX and SSE instructions on the host */
-    void *debug;            /* owned by vm/: host-side breakpoints, or NULL */
-    void *engine;           /* owned by the translator */
+    struct tlb *tlb;              /* owned */
+    struct icache *icache;        /* owned: decoded instructions */
+    struct hostfpu *hostfpu;      /* owned: stubs that run x87, MMX and SSE instructions on the host */
+    void *debug;                  /* owned by vm/: host-side breakpoints, or NULL */
+    void *engine;                 /* owned by the translator */
     struct shadow *shadow_tables; /* the translator's, flushed with the TLB; NULL without one */
     struct ram_protect_listener protect_listener;
     struct addr_space_listener mem_listener;
@@ -309,10 +311,11 @@ void vcpu_reset(struct vcpu *cpu);
  * loader); flushes the TLB. */
 void vcpu_sync(struct vcpu *cpu);
 /* The cheap parts of it, for the interpreter's own use. */
-void vcpu_sync_mode(struct vcpu *cpu);    /* after CR0.PE, RFLAGS.VM, CS, SS or CPL changed */
+void vcpu_sync_mode(struct vcpu *cpu); /* after CR0.PE, RFLAGS.VM, CS, SS or CPL changed */
 void vcpu_sync_segment(struct vcpu *cpu, enum sreg which);
-void vcpu_sync_paging(struct vcpu *cpu);  /* after CR0, CR3, CR4, EFER, PDPTEs or A20 changed; does not flush */
-void vcpu_sync_debug(struct vcpu *cpu);   /* after DR7 or TF changed */
+void vcpu_sync_paging(
+    struct vcpu *cpu);                  /* after CR0, CR3, CR4, EFER, PDPTEs or A20 changed; does not flush */
+void vcpu_sync_debug(struct vcpu *cpu); /* after DR7 or TF changed */
 
 void vcpu_sync_attention(struct vcpu *cpu); /* after IF, TF, RF, a pin, NMI blocking or pending_dr6 changed */
 

@@ -37,14 +37,14 @@ struct board {
     struct addr_space *mem;
     struct addr_space *io;
     struct clock *clock;
-    struct log *log;         /* may be NULL */
-    struct device *devices;  /* in order of creation */
+    struct log *log;        /* may be NULL */
+    struct device *devices; /* in order of creation */
 };
 
 struct device {
     const struct device_ops *ops;
     struct board *board;
-    const char *id;       /* instance name when there are several: "serial1"; else ops->name */
+    const char *id; /* instance name when there are several: "serial1"; else ops->name */
     struct device *next;
 };
 

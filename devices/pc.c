@@ -236,7 +236,8 @@ static bool pc_create_isa(struct pc *pc)
         }
     }
     pc->ferr_irq = piix3_irq_input(isa, COPROCESSOR_IRQ);
-    region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops, pc);
+    region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops,
+                   pc);
     addr_space_add(&pc->io, &pc->coprocessor);
     return pc->pit && pc->rtc && pc->keyboard && pc->dma;
 }
@@ -277,7 +278,8 @@ static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct 
         return error_set(error, -ENOMEM, "the VM's memory is too small for its RAM and firmware");
     }
     /* A short image ends at the top, where the reset vector is. */
-    memcpy(ram_ptr(ram, memory.bios) + memory.bios_size - pc->config.bios_size, pc->config.bios, pc->config.bios_size);
+    memcpy(ram_ptr(ram, memory.bios) + memory.bios_size - pc->config.bios_size, pc->config.bios,
+           pc->config.bios_size);
     error_set(error, -ENOMEM, "out of memory");
     addr_space_begin(&pc->mem);
     addr_space_begin(&pc->io);

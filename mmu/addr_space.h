@@ -37,15 +37,15 @@ enum region_visibility { REGION_READ = 1, REGION_WRITE = 2, REGION_RW = 3 };
 struct addr_space;
 
 struct region {
-    const char *name;              /* for `info mtree`; not owned */
-    uint64_t base, size;           /* bytes, or ports */
-    int priority;                  /* default 0 */
-    bool enabled;                  /* false: as if absent ("decodes nothing") */
-    uint8_t visible;               /* enum region_visibility */
-    const struct region_ops *ops;  /* NULL for memory */
+    const char *name;             /* for `info mtree`; not owned */
+    uint64_t base, size;          /* bytes, or ports */
+    int priority;                 /* default 0 */
+    bool enabled;                 /* false: as if absent ("decodes nothing") */
+    uint8_t visible;              /* enum region_visibility */
+    const struct region_ops *ops; /* NULL for memory */
     void *opaque;
-    roff_t roff;                   /* memory: offset of `base` in the space's ram */
-    struct addr_space *space;      /* set while added */
+    roff_t roff;              /* memory: offset of `base` in the space's ram */
+    struct addr_space *space; /* set while added */
     struct region *next;
 };
 
@@ -63,17 +63,17 @@ struct addr_space_listener {
 
 struct addr_space {
     const char *name;
-    uint64_t last;             /* highest address: 0xffff for ports */
-    struct ram *ram;           /* backing of memory regions; NULL for ports */
-    struct region *regions;    /* in order of addition */
-    struct flat_range *flat;   /* sorted, covers 0..last without holes; owned */
+    uint64_t last;           /* highest address: 0xffff for ports */
+    struct ram *ram;         /* backing of memory regions; NULL for ports */
+    struct region *regions;  /* in order of addition */
+    struct flat_range *flat; /* sorted, covers 0..last without holes; owned */
     size_t flat_count;
-    uint64_t *edges;           /* scratch of the flattening; owned */
-    size_t capacity;           /* of flat and edges, elements: enough for all regions */
+    uint64_t *edges; /* scratch of the flattening; owned */
+    size_t capacity; /* of flat and edges, elements: enough for all regions */
     size_t region_count;
-    uint16_t *port_index;      /* ports only: flat index of each port; owned */
-    unsigned batch;            /* nesting of addr_space_begin */
-    bool stale;                /* a change happened inside a batch */
+    uint16_t *port_index; /* ports only: flat index of each port; owned */
+    unsigned batch;       /* nesting of addr_space_begin */
+    bool stale;           /* a change happened inside a batch */
     struct addr_space_listener *listeners;
 };
 

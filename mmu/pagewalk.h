@@ -18,14 +18,14 @@ enum paging_mode { PAGING_OFF, PAGING_32BIT, PAGING_PAE, PAGING_4LEVEL };
 
 struct paging_ctx {
     enum paging_mode mode;
-    bool wp;             /* CR0.WP */
-    bool pse;            /* CR4.PSE (32-bit paging only; implied by PAE) */
-    bool pge;            /* CR4.PGE: G bits count */
-    bool nx;             /* EFER.NXE and the model has it */
+    bool wp;  /* CR0.WP */
+    bool pse; /* CR4.PSE (32-bit paging only; implied by PAE) */
+    bool pge; /* CR4.PGE: G bits count */
+    bool nx;  /* EFER.NXE and the model has it */
     uint64_t cr3;
-    uint64_t pdpte[4];   /* PAE: as loaded by MOV to CR3 */
-    uint8_t phys_bits;   /* MAXPHYADDR: 32 or 36; bits above are reserved in PAE entries */
-    uint64_t a20_mask;   /* and-ed to every guest-physical address: all ones, or bit 20 clear */
+    uint64_t pdpte[4]; /* PAE: as loaded by MOV to CR3 */
+    uint8_t phys_bits; /* MAXPHYADDR: 32 or 36; bits above are reserved in PAE entries */
+    uint64_t a20_mask; /* and-ed to every guest-physical address: all ones, or bit 20 clear */
     struct addr_space *mem;
 };
 
@@ -47,12 +47,12 @@ struct pagewalk_level {
 };
 
 struct pagewalk {
-    gpa_t gpa;            /* of the byte asked for, A20 applied */
-    unsigned page_shift;  /* 12, 21 or 22 */
+    gpa_t gpa;                       /* of the byte asked for, A20 applied */
+    unsigned page_shift;             /* 12, 21 or 22 */
     bool user, writable, executable; /* rights of the mapping, all levels combined, WP not applied */
-    bool global, dirty;   /* dirty after the walk */
-    uint32_t error_code;  /* when the walk failed: the #PF error code */
-    unsigned level_count; /* levels read, top first */
+    bool global, dirty;              /* dirty after the walk */
+    uint32_t error_code;             /* when the walk failed: the #PF error code */
+    unsigned level_count;            /* levels read, top first */
     struct pagewalk_level level[4];
 };
 

@@ -24,11 +24,11 @@ struct error;
 
 /* Who watches a frame; one bit each in the frame's watch byte. */
 enum ram_watch {
-    RAM_WATCH_CODE,    /* decoded code lies in the frame: the interpreter's cache */
+    RAM_WATCH_CODE,       /* decoded code lies in the frame: the interpreter's cache */
     RAM_WATCH_TRANSLATED, /* translated code lies in the frame */
-    RAM_WATCH_DISPLAY, /* video memory: dirty tracking for the display */
-    RAM_WATCH_DIRTY,   /* dirty tracking for snapshots and migration */
-    RAM_WATCH_SHARED,  /* page shared with another VM, copy before writing */
+    RAM_WATCH_DISPLAY,    /* video memory: dirty tracking for the display */
+    RAM_WATCH_DIRTY,      /* dirty tracking for snapshots and migration */
+    RAM_WATCH_SHARED,     /* page shared with another VM, copy before writing */
     RAM_WATCH_COUNT
 };
 
@@ -47,11 +47,11 @@ struct ram_protect_listener {
 };
 
 struct ram {
-    int fd;          /* the memfd */
-    uint8_t *host;   /* base of the mapping, `size` bytes, PROT_READ|PROT_WRITE, shared */
-    uint64_t size;   /* bytes, page multiple */
-    uint64_t used;   /* bytes given out by ram_alloc */
-    uint8_t *watch;  /* one byte a frame: bit per enum ram_watch; lazily backed */
+    int fd;         /* the memfd */
+    uint8_t *host;  /* base of the mapping, `size` bytes, PROT_READ|PROT_WRITE, shared */
+    uint64_t size;  /* bytes, page multiple */
+    uint64_t used;  /* bytes given out by ram_alloc */
+    uint8_t *watch; /* one byte a frame: bit per enum ram_watch; lazily backed */
     struct ram_watcher watcher[RAM_WATCH_COUNT];
     struct ram_protect_listener *listeners;
 };

@@ -13,8 +13,8 @@
 #include "base/types.h"
 #include "mmu/pagewalk.h"
 
-#define TLB_ENTRIES 1024u
-#define TLB_NO_TAG  0x800u /* equals no page address, not even with the low bits of a misaligned access kept */
+#define TLB_ENTRIES       1024u
+#define TLB_NO_TAG        0x800u /* equals no page address, not even with the low bits of a misaligned access kept */
 #define TLB_LARGE_REGIONS 1024u /* of 4 MiB each; a linear address above 4 GiB shares the bit of another */
 
 struct tlb_entry {
@@ -34,7 +34,7 @@ struct tlb {
     uint64_t touched[2];                   /* per view, a bit for each 16 slots that may hold an entry */
     uint64_t large_regions[TLB_LARGE_REGIONS / 64]; /* regions some entry came from as part of a large page:
                                                        INVLPG in one flushes all */
-    uint64_t fills, flushes;               /* statistics */
+    uint64_t fills, flushes;                        /* statistics */
 };
 
 static inline struct tlb_entry *tlb_entry_at(struct tlb *tlb, unsigned user, lin_t linear)

@@ -124,7 +124,8 @@ static void print_value(FILE *out, const struct dump_format *format, uint64_t va
 
     switch (format->letter) {
     case 'd':
-        fprintf(out, " %lld", (long long)((int64_t)(value << (64 - 8 * format->size)) >> (64 - 8 * format->size)));
+        fprintf(out, " %lld",
+                (long long)((int64_t)(value << (64 - 8 * format->size)) >> (64 - 8 * format->size)));
         break;
     case 'u':
         fprintf(out, " %llu", (unsigned long long)value);

@@ -86,12 +86,14 @@ static void draw_text(struct text_display *display)
     for (unsigned row = 0; row < now->rows; row++) {
         size_t at = (size_t)row * now->columns;
 
-        if (resized || memcmp(&now->cell[at], &display->drawn.cell[at], now->columns * sizeof(now->cell[0])) != 0) {
+        if (resized ||
+            memcmp(&now->cell[at], &display->drawn.cell[at], now->columns * sizeof(now->cell[0])) != 0) {
             draw_row(display, row);
         }
     }
     if (display->terminal) {
-        printf("\033[0m\033[%u;%uH\033[?25%c", now->cursor_row + 1, now->cursor_column + 1, now->cursor_visible ? 'h' : 'l');
+        printf("\033[0m\033[%u;%uH\033[?25%c", now->cursor_row + 1, now->cursor_column + 1,
+               now->cursor_visible ? 'h' : 'l');
     }
     fflush(stdout);
     display->drawn = *now;
@@ -159,7 +161,8 @@ static void open_keys(struct text_display *display)
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST;
     display->raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-    display->keys = (struct loop_source){.fd = STDIN_FILENO, .events = POLLIN, .ready = keys_ready, .opaque = display};
+    display->keys =
+        (struct loop_source){.fd = STDIN_FILENO, .events = POLLIN, .ready = keys_ready, .opaque = display};
     loop_add(&display->vm->loop, &display->keys);
 }
 
@@ -176,7 +179,9 @@ struct text_display *text_display_create(struct vm *vm)
     display->generation = UINT64_MAX;
     display->terminal = isatty(STDOUT_FILENO);
     display->frame = (struct loop_source){.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
-                                          .events = POLLIN, .ready = frame_ready, .opaque = display};
+                                          .events = POLLIN,
+                                          .ready = frame_ready,
+                                          .opaque = display};
     if (display->frame.fd < 0 || timerfd_settime(display->frame.fd, 0, &period, NULL) < 0) {
         free(display);
         return NULL;

@@ -120,9 +120,9 @@ static int spec_parse(struct chardev_spec *out, const char *spec, struct error *
         enum chardev_kind kind;
         bool addressed;
     } kinds[] = {
-        {"none", KIND_NONE, false}, {"null", KIND_NULL, false},  {"stdio", KIND_STDIO, false},
-        {"mon:stdio", KIND_STDIO, false}, {"pty", KIND_PTY, false}, {"file:", KIND_FILE, true},
-        {"tcp:", KIND_TCP, true},   {"unix:", KIND_UNIX, true},
+        {"none", KIND_NONE, false},       {"null", KIND_NULL, false}, {"stdio", KIND_STDIO, false},
+        {"mon:stdio", KIND_STDIO, false}, {"pty", KIND_PTY, false},   {"file:", KIND_FILE, true},
+        {"tcp:", KIND_TCP, true},         {"unix:", KIND_UNIX, true},
     };
 
     memset(out, 0, sizeof(*out));

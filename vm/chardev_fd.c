@@ -22,15 +22,15 @@ struct chardev_fd {
     struct loop *loop;
     int in_fd, out_fd;
     bool close_fds, broken;
-    bool in_is_out;             /* one source serves both directions */
+    bool in_is_out; /* one source serves both directions */
     bool restore_terminal;
-    struct termios terminal;    /* settings to restore */
+    struct termios terminal; /* settings to restore */
     struct loop_source in_source, out_source;
-    uint8_t in[IN_SIZE];        /* received, not yet taken by the front end */
+    uint8_t in[IN_SIZE]; /* received, not yet taken by the front end */
     size_t in_start, in_end;
-    uint8_t out[OUT_SIZE];      /* ring */
+    uint8_t out[OUT_SIZE]; /* ring */
     size_t out_head, out_count;
-    bool starved;               /* a write was refused: call writable() when there is room */
+    bool starved; /* a write was refused: call writable() when there is room */
 };
 
 static void chardev_fd_watch(struct chardev_fd *c)
@@ -100,7 +100,8 @@ static void chardev_fd_offer(struct chardev_fd *c)
     if (c->in_start < c->in_end) {
         size_t left = c->in_end - c->in_start;
 
-        c->in_start += c->chardev.receive ? c->chardev.receive(c->chardev.front, c->in + c->in_start, left) : left;
+        c->in_start +=
+            c->chardev.receive ? c->chardev.receive(c->chardev.front, c->in + c->in_start, left) : left;
     }
     if (c->in_start >= c->in_end) {
         c->in_start = c->in_end = 0;

@@ -23,7 +23,7 @@ struct chardev_mux {
     struct chardev *back;
     struct mux_port port[MUX_PORTS];
     enum chardev_mux_port focus;
-    bool escape;     /* Ctrl-a was seen */
+    bool escape; /* Ctrl-a was seen */
     bool timestamps, line_start;
     uint64_t start_ns;
     void (*quit)(void *opaque);
@@ -48,8 +48,8 @@ static void mux_stamp(struct chardev_mux *mux)
     uint64_t ms = (host_now() - mux->start_ns) / 1000000;
     char text[32];
 
-    snprintf(text, sizeof(text), "[%02u:%02u:%02u.%03u] ", (unsigned)(ms / 3600000), (unsigned)(ms / 60000 % 60),
-             (unsigned)(ms / 1000 % 60), (unsigned)(ms % 1000));
+    snprintf(text, sizeof(text), "[%02u:%02u:%02u.%03u] ", (unsigned)(ms / 3600000),
+             (unsigned)(ms / 60000 % 60), (unsigned)(ms / 1000 % 60), (unsigned)(ms % 1000));
     mux_say(mux, text);
 }
 

@@ -21,9 +21,9 @@
 #define RAM_MAX (8 * GIB)
 
 struct option {
-    const char *name;      /* without the dash */
-    const char *argument;  /* how -help shows it; NULL: takes none */
-    const char *help;      /* NULL: accepted but not listed */
+    const char *name;     /* without the dash */
+    const char *argument; /* how -help shows it; NULL: takes none */
+    const char *help;     /* NULL: accepted but not listed */
     int (*parse)(struct vm_config *config, const char *value, struct error *error);
 };
 
@@ -102,7 +102,8 @@ static int suboptions_check(const char *option, const char *list, const char *kn
 
         snprintf(key, sizeof(key), " %.*s ", (int)MIN(length, (size_t)60), item);
         if (item[length] == '=' ? !strstr(known, key) : item != list) {
-            return error_set(error, -EINVAL, "-%s: unknown item '%.*s' (known:%s)", option, (int)length, item, known);
+            return error_set(error, -EINVAL, "-%s: unknown item '%.*s' (known:%s)", option, (int)length, item,
+                             known);
         }
     }
     return 0;
@@ -188,7 +189,8 @@ static int parse_machine(struct vm_config *config, const char *value, struct err
         config->multiboot = (unsigned)(text[0] - '0');
     }
     if (suboption(value, "accel", text, sizeof(text)) && !strcmp(text, "kvm")) {
-        return error_set(error, -EINVAL, "-machine: accel=kvm needs hardware virtualization; use -accel interp");
+        return error_set(error, -EINVAL,
+                         "-machine: accel=kvm needs hardware virtualization; use -accel interp");
     }
     return suboptions_check("machine", value, " type multiboot accel ", error);
 }
@@ -389,7 +391,8 @@ static int parse_exit_device(struct vm_config *config, const char *value, struct
     if ((suboption(value, "iobase", text, sizeof(text)) && (!parse_u64(text, &iobase) || iobase > 0xffff)) ||
         (suboption(value, "iosize", text, sizeof(text)) &&
          (!parse_u64(text, &iosize) || (iosize != 1 && iosize != 2 && iosize != 4)))) {
-        return error_set(error, -EINVAL, "-device isa-debug-exit: '%s' is not a port or size (1, 2 or 4)", text);
+        return error_set(error, -EINVAL, "-device isa-debug-exit: '%s' is not a port or size (1, 2 or 4)",
+                         text);
     }
     if (iobase + iosize > 0x10000) {
         return error_set(error, -EINVAL, "-device isa-debug-exit: the ports end above 0xffff");
@@ -410,19 +413,22 @@ static int parse_device(struct vm_config *config, const char *value, struct erro
     }
     if (length == strlen("isa-debug-exit") && !strncmp(value, "isa-debug-exit", length)) {
         if (!strcmp(value + length, ",help")) {
-            printf("isa-debug-exit options:\n  iobase=<uint32> (default: 0x501)\n  iosize=<uint32> (default: 2)\n");
+            printf("isa-debug-exit options:\n  iobase=<uint32> (default: 0x501)\n  iosize=<uint32> (default: "
+                   "2)\n");
             return PARSE_DONE;
         }
         return parse_exit_device(config, value, error);
     }
-    return error_set(error, -EINVAL, "-device: unknown device '%.*s' (-device '?' lists them)", (int)length, value);
+    return error_set(error, -EINVAL, "-device: unknown device '%.*s' (-device '?' lists them)", (int)length,
+                     value);
 }
 
 static int parse_no_network(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
     if (strcmp(value, "none") != 0) {
-        return error_set(error, -EINVAL, "network '%s': the machine has no network adapter yet; use none", value);
+        return error_set(error, -EINVAL, "network '%s': the machine has no network adapter yet; use none",
+                         value);
     }
     return 0;
 }
@@ -430,7 +436,8 @@ static int parse_no_network(struct vm_config *config, const char *value, struct 
 static int parse_no_disk(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
-    return error_set(error, -EINVAL, "disk '%s': the machine has no disk controller yet; boot with -kernel", value);
+    return error_set(error, -EINVAL, "disk '%s': the machine has no disk controller yet; boot with -kernel",
+                     value);
 }
 
 static int parse_snapshot(struct vm_config *config, const char *value, struct error *error)
@@ -456,7 +463,8 @@ static int parse_icount(struct vm_config *config, const char *value, struct erro
     if (!strcmp(text, "auto") || strchr(text, '=')) {
         shift = config->icount_shift;
     } else if (!parse_u64(text, &shift) || shift > 10) {
-        return error_set(error, -EINVAL, "-icount: shift '%s' must be 0 to 10 (each instruction takes 2^shift ns)", text);
+        return error_set(error, -EINVAL,
+                         "-icount: shift '%s' must be 0 to 10 (each instruction takes 2^shift ns)", text);
     }
     config->icount_shift = (unsigned)shift;
     if (suboption(value, "sleep", text, sizeof(text))) {
@@ -491,7 +499,8 @@ static int parse_rtc(struct vm_config *config, const char *value, struct error *
         }
         if (!end || *end) {
             return error_set(error, -EINVAL,
-                             "-rtc: base '%s' must be utc, localtime, 2026-01-31 or 2026-01-31T12:00:00", text);
+                             "-rtc: base '%s' must be utc, localtime, 2026-01-31 or 2026-01-31T12:00:00",
+                             text);
         }
         config->rtc = RTC_DATE;
         config->rtc_date = timegm(&tm);
@@ -504,7 +513,8 @@ static int parse_limit(struct vm_config *config, const char *value, struct error
     char text[32];
     uint64_t seconds;
 
-    if (suboption(value, "insns", text, sizeof(text)) && (!parse_u64(text, &config->limit_insns) || !config->limit_insns)) {
+    if (suboption(value, "insns", text, sizeof(text)) &&
+        (!parse_u64(text, &config->limit_insns) || !config->limit_insns)) {
         return error_set(error, -EINVAL, "-limit: insns=%s is not a number of instructions", text);
     }
     if (suboption(value, "time", text, sizeof(text))) {
@@ -627,7 +637,8 @@ static const struct option options[] = {
     {"M", "pc", NULL, parse_machine},
     {"accel", "dbt|interp", "engine: the translator (default) or the reference interpreter", parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
-    {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own", parse_kernel},
+    {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own",
+     parse_kernel},
     {"initrd", "FILE", "initial ram disk, or multiboot modules: \"FILE ARGS,FILE ARGS\"", parse_initrd},
     {"append", "TEXT", "kernel command line", parse_append},
     {"bios", "FILE", "firmware image instead of SeaBIOS; 'builtin' is our own boot ROM", parse_bios},
@@ -643,10 +654,12 @@ static const struct option options[] = {
     {"cdrom", "FILE", NULL, parse_no_disk},
     {"drive", "OPTIONS", NULL, parse_no_disk},
     {"snapshot", NULL, NULL, parse_snapshot},
-    {"nographic", NULL, "no window; serial port and monitor on this terminal, Ctrl-a h for help", parse_nographic},
+    {"nographic", NULL, "no window; serial port and monitor on this terminal, Ctrl-a h for help",
+     parse_nographic},
     {"display", "none|text", "where the screen goes", parse_display},
     {"vga", "std|none", "display adapter", parse_vga},
-    {"serial", "DEV", "serial port, up to two: stdio, mon:stdio, file:F, pty, tcp:.., unix:.., null, none", parse_serial},
+    {"serial", "DEV", "serial port, up to two: stdio, mon:stdio, file:F, pty, tcp:.., unix:.., null, none",
+     parse_serial},
     {"monitor", "DEV", "monitor", parse_monitor},
     {"debugcon", "DEV", "debug console on port 0xe9", parse_debugcon},
     {"firmware-log", "DEV", "SeaBIOS messages from port 0x402", parse_firmware_log},
@@ -680,7 +693,8 @@ static int parse_help(struct vm_config *config, const char *value, struct error 
         char left[64];
 
         if (options[i].help) {
-            snprintf(left, sizeof(left), "-%s %s", options[i].name, options[i].argument ? options[i].argument : "");
+            snprintf(left, sizeof(left), "-%s %s", options[i].name,
+                     options[i].argument ? options[i].argument : "");
             printf("%-32s %s\n", left, options[i].help);
         }
     }
@@ -720,9 +734,10 @@ static int config_check(const struct vm_config *config, struct error *error)
         return error_set(error, -EINVAL, "%s needs -kernel", config->initrd ? "-initrd" : "-append");
     }
     if (config->ram_size > PC_LOW_RAM_MAX && config->cpu_model->phys_bits < 36) {
-        return error_set(error, -EINVAL,
-                         "-m: more than 3G needs a processor with 36 address bits; '%s' has %u (try -cpu pentium3)",
-                         config->cpu_model->name, config->cpu_model->phys_bits);
+        return error_set(
+            error, -EINVAL,
+            "-m: more than 3G needs a processor with 36 address bits; '%s' has %u (try -cpu pentium3)",
+            config->cpu_model->name, config->cpu_model->phys_bits);
     }
     if (config->daemonize && (config->nographic || config->display == CONFIG_DISPLAY_TEXT)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
@@ -740,7 +755,8 @@ int config_parse(struct vm_config *config, int argc, char **argv, enum config_ac
         int result;
 
         if (text[0] != '-' || text[1] == '\0') {
-            return error_set(error, -EINVAL, "'%s' is not an option (a disk? the machine has no disk controller yet)", text);
+            return error_set(error, -EINVAL,
+                             "'%s' is not an option (a disk? the machine has no disk controller yet)", text);
         }
         option = option_find(text[1] == '-' ? text + 2 : text + 1);
         if (!option) {

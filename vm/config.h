@@ -16,8 +16,17 @@
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 
 enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
-enum config_accel { CONFIG_ACCEL_DEFAULT, CONFIG_ACCEL_INTERP, CONFIG_ACCEL_DBT }; /* default: dbt where the host can */
-enum config_rtc { RTC_DEFAULT, RTC_UTC, RTC_LOCALTIME, RTC_DATE }; /* default: utc; under -icount a fixed date */
+enum config_accel {
+    CONFIG_ACCEL_DEFAULT,
+    CONFIG_ACCEL_INTERP,
+    CONFIG_ACCEL_DBT
+}; /* default: dbt where the host can */
+enum config_rtc {
+    RTC_DEFAULT,
+    RTC_UTC,
+    RTC_LOCALTIME,
+    RTC_DATE
+}; /* default: utc; under -icount a fixed date */
 
 struct config_fw_cfg {
     char name[56];
@@ -47,8 +56,8 @@ struct vm_config {
     bool vga;
     const char *serial[CONFIG_MAX_SERIAL]; /* NULL: the default */
     unsigned serial_count;
-    const char *monitor;  /* NULL: the default */
-    const char *debugcon; /* NULL: none */
+    const char *monitor;      /* NULL: the default */
+    const char *debugcon;     /* NULL: none */
     const char *firmware_log; /* port 0x402; NULL: none */
 
     bool exit_device;
@@ -63,8 +72,8 @@ struct vm_config {
     int64_t rtc_date; /* seconds since 1970, for RTC_DATE */
 
     bool start_paused, no_reboot, no_shutdown, daemonize;
-    uint64_t limit_insns;  /* 0: none */
-    uint64_t limit_ns;     /* host time, 0: none */
+    uint64_t limit_insns; /* 0: none */
+    uint64_t limit_ns;    /* host time, 0: none */
     uint32_t log_mask;
     const char *log_file, *result_file, *pid_file;
 };

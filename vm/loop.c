@@ -31,8 +31,8 @@ int loop_init(struct loop *loop, struct error *error)
     if (loop->wake_fd < 0) {
         return error_set(error, -errno, "cannot create an eventfd: %s", strerror(errno));
     }
-    loop->wake_source = (struct loop_source){
-        .fd = loop->wake_fd, .events = POLLIN, .ready = loop_drain_wake, .opaque = loop};
+    loop->wake_source =
+        (struct loop_source){.fd = loop->wake_fd, .events = POLLIN, .ready = loop_drain_wake, .opaque = loop};
     loop_add(loop, &loop->wake_source);
     return 0;
 }

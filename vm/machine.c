@@ -61,7 +61,9 @@ int machine_configure(struct pc *pc, const struct vm_config *config, const struc
         .cpu_features = (uint32_t)config->cpu_features,
         .builtin = firmware_is_builtin(&images->bios),
         .nographic = config->nographic,
-        .boot_order = config->boot_once[0] ? config->boot_once : config->boot_order[0] ? config->boot_order : NULL,
+        .boot_order = config->boot_once[0]    ? config->boot_once
+                      : config->boot_order[0] ? config->boot_order
+                                              : NULL,
         .uuid = config->uuid,
         .kernel = config->kernel,
         .initrd = config->initrd,

@@ -10,7 +10,8 @@
 #include "vm/firmware.h"
 
 struct machine_images {
-    struct firmware_rom bios, vga_bios; /* vga_bios.bytes is NULL when there is no adapter, or no BIOS to run it */
+    struct firmware_rom bios,
+        vga_bios; /* vga_bios.bytes is NULL when there is no adapter, or no BIOS to run it */
 };
 
 /* Read the firmware into *images (all zero before). Negative errno with the text; free the images either way. */

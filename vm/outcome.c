@@ -36,7 +36,8 @@ const char *vm_outcome_name(enum vm_outcome outcome)
 
 const char *vm_state_name(enum vm_state state)
 {
-    static const char *const names[] = {[VM_RUNNING] = "running", [VM_PAUSED] = "paused", [VM_STOPPED] = "stopped"};
+    static const char *const names[] = {
+        [VM_RUNNING] = "running", [VM_PAUSED] = "paused", [VM_STOPPED] = "stopped"};
 
     return names[state];
 }
@@ -88,12 +89,12 @@ int vm_write_result(const struct vm *vm, const char *path, struct error *error)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)vm_memory_hash(vm));
-    line = json_pack("{s:s, s:s, s:i, s:s, s:I, s:f, s:f, s:s}", "name", vm->config.name, "outcome",
-                     vm_outcome_name(vm->outcome), "exit_code", vm_exit_code(vm), "reason", vm->reason, "instructions",
-                     (json_int_t)vm->cpu->insn_count, "guest_seconds", (double)clock_now(&vm->clock) / 1e9,
-                     "host_seconds",
-                     (double)((uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec - vm->host_start_ns) / 1e9,
-                     "memory_hash", hash);
+    line = json_pack(
+        "{s:s, s:s, s:i, s:s, s:I, s:f, s:f, s:s}", "name", vm->config.name, "outcome",
+        vm_outcome_name(vm->outcome), "exit_code", vm_exit_code(vm), "reason", vm->reason, "instructions",
+        (json_int_t)vm->cpu->insn_count, "guest_seconds", (double)clock_now(&vm->clock) / 1e9, "host_seconds",
+        (double)((uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec - vm->host_start_ns) / 1e9,
+        "memory_hash", hash);
     file = line ? fopen(path, "w") : NULL;
     if (!file || json_dumpf(line, file, JSON_PRESERVE_ORDER) < 0 || fputc('\n', file) == EOF) {
         result = error_set(error, -EIO, "-result: cannot write '%s': %s", path, strerror(errno));
@@ -134,8 +135,8 @@ static void explain_gate(FILE *out, struct vcpu *cpu, uint8_t vector)
         fprintf(out, ": %04x:%04x\n", load_le16(gate + 2), load_le16(gate));
     } else {
         fprintf(out, ": %08x %08x, %s, type %x, DPL %u, %04x:%08x\n", load_le32(gate + 4), load_le32(gate),
-                gate[5] & 0x80 ? "present" : "not present", gate[5] & 0x1f, gate[5] >> 5 & 3, load_le16(gate + 2),
-                load_le16(gate) | (uint32_t)load_le16(gate + 6) << 16);
+                gate[5] & 0x80 ? "present" : "not present", gate[5] & 0x1f, gate[5] >> 5 & 3,
+                load_le16(gate + 2), load_le16(gate) | (uint32_t)load_le16(gate + 6) << 16);
     }
 }
 
@@ -144,7 +145,8 @@ static void explain_walk(FILE *out, struct vcpu *cpu, lin_t linear)
     struct pagewalk walk;
     bool mapped = pagewalk(&cpu->paging, linear, PAGEWALK_READ, &walk);
 
-    fprintf(out, "  page walk of %08llx (CR3 %08llx):", (unsigned long long)linear, (unsigned long long)cpu->cr3);
+    fprintf(out, "  page walk of %08llx (CR3 %08llx):", (unsigned long long)linear,
+            (unsigned long long)cpu->cr3);
     for (unsigned i = 0; i < walk.level_count; i++) {
         fprintf(out, " [%08llx]=%08llx", (unsigned long long)walk.level[i].entry_addr,
                 (unsigned long long)walk.level[i].entry);
@@ -166,7 +168,8 @@ void vm_explain_shutdown(FILE *out, struct vm *vm)
     fprintf(out, "hypatia: triple fault at %04x:%08llx\n  exceptions:", cpu->seg[SEG_CS].selector,
             (unsigned long long)report->rip);
     for (unsigned i = 0; i < report->count && i < ARRAY_LEN(report->vector); i++) {
-        fprintf(out, "%s %s (error code %04x)", i ? " ->" : "", vector_name(report->vector[i]), report->error_code[i]);
+        fprintf(out, "%s %s (error code %04x)", i ? " ->" : "", vector_name(report->vector[i]),
+                report->error_code[i]);
     }
     fprintf(out, " -> shutdown\n");
     if (report->count > 0) {

@@ -149,7 +149,9 @@ static void vm_deadline_moved(void *opaque, uint64_t deadline)
 static int vm_open_chardevs(struct vm *vm, struct error *error)
 {
     struct vm_config *config = &vm->config;
-    const char *first = config->serial_count > 0 ? config->serial[0] : config->nographic ? "mon:stdio" : "null";
+    const char *first = config->serial_count > 0 ? config->serial[0]
+                        : config->nographic      ? "mon:stdio"
+                                                 : "null";
     const char *monitor = config->monitor ? config->monitor : "none";
     int result;
 

@@ -39,7 +39,7 @@ struct vm {
     struct vm_config config;
     enum vm_state state;
     enum vm_outcome outcome;
-    char reason[256];       /* one line for people: why it ended */
+    char reason[256];        /* one line for people: why it ended */
     uint8_t debug_exit_code; /* low byte of (value << 1) | 1 */
 
     struct log log;
@@ -51,7 +51,7 @@ struct vm {
     struct binxlate *binxlate; /* NULL: the interpreter runs the guest */
     uint64_t slice_insns;      /* real time: instructions of a slice, so that it lasts about SLICE_NS */
 
-    struct chardev *serial[CONFIG_MAX_SERIAL]; /* what the UARTs write to */
+    struct chardev *serial[CONFIG_MAX_SERIAL];       /* what the UARTs write to */
     struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */
     struct chardev *monitor_chardev, *monitor_owned;
     struct chardev *debugcon, *firmware_log;

@@ -156,7 +156,8 @@ static void vector_parse(struct moo_vector *vector, struct bytes from)
     from.length -= 4;
     while (chunk_next(&from, tag, &body)) {
         if (!strcmp(tag, "NAME") && body.length > 4) {
-            snprintf(vector->name, sizeof(vector->name), "%.*s", (int)(body.length - 4), (const char *)body.data + 4);
+            snprintf(vector->name, sizeof(vector->name), "%.*s", (int)(body.length - 4),
+                     (const char *)body.data + 4);
         } else if (!strcmp(tag, "BYTS") && body.length > 4) {
             vector->code = (struct bytes){body.data + 4, body.length - 4};
         } else if (!strcmp(tag, "INIT")) {
@@ -195,7 +196,8 @@ static bool is_pop(uint8_t opcode)
 }
 
 /* A word that straddles the end of its segment: where a 286 and an i686 differ. */
-static enum skip_rule overrun_rule(const struct moo_vector *vector, uint8_t opcode, uint8_t modrm, uint8_t segment)
+static enum skip_rule overrun_rule(const struct moo_vector *vector, uint8_t opcode, uint8_t modrm,
+                                   uint8_t segment)
 {
     if (!vector->exception || vector->exception_vector != EXC_GP) {
         return RULE_NONE;
@@ -281,7 +283,8 @@ static bool machine_init(struct machine *m)
     struct error error;
 
     memset(m, 0, sizeof(*m));
-    if (ram_init(&m->ram, MEMORY_SIZE, &error) < 0 || addr_space_init(&m->mem, "memory", UINT32_MAX, &m->ram) < 0 ||
+    if (ram_init(&m->ram, MEMORY_SIZE, &error) < 0 ||
+        addr_space_init(&m->mem, "memory", UINT32_MAX, &m->ram) < 0 ||
         addr_space_init(&m->io, "ports", 0xffff, NULL) < 0) {
         return false;
     }
@@ -303,8 +306,8 @@ static const struct {
     const char *name;
     int gpr, sreg; /* one of them, -1 if not */
 } registers[REG_COUNT] = {
-    {"ax", RAX, -1},    {"bx", RBX, -1},    {"cx", RCX, -1},    {"dx", RDX, -1}, {"cs", -1, SEG_CS},
-    {"ss", -1, SEG_SS}, {"ds", -1, SEG_DS}, {"es", -1, SEG_ES}, {"sp", RSP, -1}, {"bp", RBP, -1},
+    {"ax", RAX, -1},    {"bx", RBX, -1},    {"cx", RCX, -1},    {"dx", RDX, -1},   {"cs", -1, SEG_CS},
+    {"ss", -1, SEG_SS}, {"ds", -1, SEG_DS}, {"es", -1, SEG_ES}, {"sp", RSP, -1},   {"bp", RBP, -1},
     {"si", RSI, -1},    {"di", RDI, -1},    {"ip", -1, -1},     {"flags", -1, -1},
 };
 
@@ -358,8 +361,8 @@ static uint8_t cell_mask(const struct machine *m, const struct moo_vector *vecto
     return vector->exception && address == pushed + 1 ? (uint8_t)(mask >> 8) : 0xff;
 }
 
-static bool state_compare(struct machine *m, const struct moo_vector *vector, uint16_t flags_mask, char *difference,
-                          size_t size)
+static bool state_compare(struct machine *m, const struct moo_vector *vector, uint16_t flags_mask,
+                          char *difference, size_t size)
 {
     for (unsigned i = 0; i < REG_COUNT; i++) {
         uint16_t expected = vector->final.mask >> i & 1 ? vector->final.reg[i] : vector->init.reg[i];
@@ -384,16 +387,16 @@ static bool state_compare(struct machine *m, const struct moo_vector *vector, ui
     return true;
 }
 
-static bool vector_run(struct machine *m, const struct moo_vector *vector, uint16_t flags_mask, char *difference,
-                       size_t size)
+static bool vector_run(struct machine *m, const struct moo_vector *vector, uint16_t flags_mask,
+                       char *difference, size_t size)
 {
     enum vcpu_exit exit;
 
     state_load(m, &vector->init);
     exit = interp_run(m->cpu, MAX_INSNS);
     if (exit != VCPU_EXIT_HALT) {
-        snprintf(difference, size, "no HLT: exit reason %d at %04x:%04x", (int)exit, m->cpu->seg[SEG_CS].selector,
-                 (unsigned)m->cpu->rip);
+        snprintf(difference, size, "no HLT: exit reason %d at %04x:%04x", (int)exit,
+                 m->cpu->seg[SEG_CS].selector, (unsigned)m->cpu->rip);
         return false;
     }
     return state_compare(m, vector, flags_mask, difference, size);
@@ -537,6 +540,7 @@ int main(int argc, char **argv)
         skipped += totals.skipped[i];
         printf("skipped by rule %-14s %u\n", rule_names[i], totals.skipped[i]);
     }
-    printf("ran %u, passed %u, failed %u, skipped %u\n", totals.run, totals.passed, totals.run - totals.passed, skipped);
+    printf("ran %u, passed %u, failed %u, skipped %u\n", totals.run, totals.passed,
+           totals.run - totals.passed, skipped);
     return totals.run == 0 || totals.passed != totals.run;
 }

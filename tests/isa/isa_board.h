@@ -46,7 +46,7 @@ struct isa_board {
     uint8_t scratch_bytes[32];
     enum isa_engine engine;
     struct binxlate *binxlate; /* ISA_ENGINE_DBT */
-    enum isa_report report; /* why the engine was stopped */
+    enum isa_report report;    /* why the engine was stopped */
     uint8_t intr_vector;
 };
 
