@@ -318,6 +318,15 @@ static bool fill_entry(struct binxlate *x, struct block *block, const struct sit
     return usable;
 }
 
+/* SSE operands of 16 bytes raise #GP(0) where they are not aligned, before any page is looked at. */
+static bool misaligned_sse(struct binxlate *x)
+{
+    struct insn insn;
+
+    return x->run.linear % 16 && interp_peek(x->cpu, &insn) && (insn.opcode->flags & OPF_SSE) &&
+           !(insn.opcode->flags & OPF_UNALIGNED) && reencode_memory_size(&insn) == 16;
+}
+
 static const void *serve_budget(struct binxlate *x, const struct block *block)
 {
     x->run.left += block->count;
@@ -348,7 +357,10 @@ static const void *serve_fault(struct binxlate *x)
     x->interpret = 1;
     switch ((enum fault_kind)x->run.fault_kind) {
     case FAULT_ADDRESS:
-        return fill_entry(x, block, site) && !block->dead ? block_insn_code(x, block, site->index) : NULL;
+        if (misaligned_sse(x) || !fill_entry(x, block, site) || block->dead) {
+            return NULL;
+        }
+        return block_insn_code(x, block, site->index);
     case FAULT_ALIGNMENT:
         add_trait(x, block, site->index, x->run.linear % 4 ? TRAIT_MISALIGNED : TRAIT_HALVES);
         return NULL;
