@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The translator where lock-step's random programs seldom go: the stack of its own, the exact end of a budget, traits
+ * of sites, code that changes under it, and what it counts.
+ */
+#include <criterion/criterion.h>
+
+#include "binxlate/binxlate.h"
+#include "tests/isa/bare_machine.h"
+
+enum { CODE = 0x10000, DATA = 0x20000, STACK = 0x800000 };
+
+struct fixture {
+    struct bare_machine bare;
+    struct binxlate *x;
+};
+
+static struct fixture f;
+
+static void set_up(void)
+{
+    struct error error;
+
+    if (binxlate_supported(&error) < 0) {
+        cr_skip_test("%s", error.text);
+    }
+    bare_init(&f.bare);
+    bare_enter_protected(&f.bare, 32);
+    f.x = binxlate_create(f.bare.cpu, &error);
+    cr_assert_not_null(f.x, "%s", error.text);
+    f.bare.cpu->rip = CODE;
+    f.bare.cpu->gpr[RSP] = STACK;
+}
+
+static void tear_down(void)
+{
+    binxlate_destroy(f.x);
+    bare_fini(&f.bare);
+}
+
+#define LOAD(...)                                                                                            \
+    do {                                                                                                     \
+        static const uint8_t bytes[] = {__VA_ARGS__};                                                        \
+        bare_load(&f.bare, CODE, bytes, sizeof(bytes));                                                      \
+    } while (0)
+
+/* Run to HLT. */
+static void run_to_halt(void)
+{
+    cr_assert_eq(binxlate_run(f.x, 100000000), VCPU_EXIT_HALT);
+}
+
+TestSuite(binxlate, .init = set_up, .fini = tear_down);
+
+Test(binxlate, ends_a_budget_at_the_exact_instruction)
+{
+    LOAD(0x40, 0x43, 0x41, 0x42, 0xeb, 0xfa); /* inc eax, ebx, ecx, edx; jmp $-4 */
+    uint64_t before = f.bare.cpu->insn_count, total = 0;
+    for (unsigned budget = 1; budget < 40; budget++) {
+        cr_assert_eq(binxlate_run(f.x, budget), VCPU_EXIT_BUDGET);
+        total += budget;
+        cr_assert_eq(f.bare.cpu->insn_count - before, total, "budget %u", budget);
+    }
+    cr_assert_eq(f.bare.cpu->gpr[RAX], (total + 4) / 5);
+    cr_assert_eq(f.bare.cpu->gpr[RDX], (total + 1) / 5);
+}
+
+Test(binxlate, survives_calls_nested_deeper_than_its_stack)
+{
+    /* mov ecx,100000; call f; hlt; f: dec ecx; jz out; call f; out: ret */
+    LOAD(0xb9, 0xa0, 0x86, 0x01, 0x00, 0xe8, 0x01, 0x00, 0x00, 0x00, 0xf4, 0x49, 0x74, 0x05, 0xe8, 0xf8, 0xff,
+         0xff, 0xff, 0xc3);
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->rip, CODE + 11);
+    cr_assert_eq(f.bare.cpu->gpr[RSP], STACK);
+    cr_assert_eq(f.bare.cpu->gpr[RCX], 0);
+}
+
+Test(binxlate, survives_calls_that_never_return)
+{
+    /* mov ecx,200000; f: pushf (a call-out); pop eax; dec ecx; jz out; call g; g: add esp,4; jmp f; out: hlt */
+    LOAD(0xb9, 0x40, 0x0d, 0x03, 0x00, 0x9c, 0x58, 0x49, 0x74, 0x0a, 0xe8, 0x00, 0x00, 0x00, 0x00, 0x83, 0xc4,
+         0x04, 0xeb, 0xf1, 0xf4);
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->rip, CODE + 21);
+    cr_assert_eq(f.bare.cpu->gpr[RSP], STACK);
+}
+
+Test(binxlate, returns_to_where_the_guest_says)
+{
+    /* push CODE+16; ret; NOPs; CODE+16: hlt. No call has been made */
+    LOAD(0x68, 0x10, 0x00, 0x01, 0x00, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+         0xf4);
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->rip, CODE + 17);
+    cr_assert_eq(f.bare.cpu->gpr[RSP], STACK);
+}
+
+Test(binxlate, sees_a_store_to_the_next_instruction)
+{
+    /* mov byte [CODE+7],0x41 (inc ecx); inc eax, overwritten; hlt */
+    LOAD(0xc6, 0x05, 0x07, 0x00, 0x01, 0x00, 0x41, 0x40, 0xf4);
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 0);
+    cr_assert_eq(f.bare.cpu->gpr[RCX], 1);
+    bare_load(&f.bare, CODE + 7, "\x40", 1);
+    f.bare.cpu->rip = CODE;
+    f.bare.cpu->halted = false;
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 0);
+    cr_assert_eq(f.bare.cpu->gpr[RCX], 2);
+}
+
+Test(binxlate, sees_what_the_board_writes_to_translated_code)
+{
+    LOAD(0x40, 0xf4); /* inc eax; hlt */
+    run_to_halt();
+    bare_load(&f.bare, CODE, "\x43", 1); /* inc ebx */
+    f.bare.cpu->rip = CODE;
+    f.bare.cpu->halted = false;
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 1);
+    cr_assert_eq(f.bare.cpu->gpr[RBX], 1);
+    cr_assert_gt(binxlate_stats(f.x)->blocks_invalidated, 0);
+}
+
+Test(binxlate, splits_what_straddles_two_pages)
+{
+    /* mov eax,[ebx]; add [ebx],ecx; add ebx,1; dec edx; jnz; hlt */
+    LOAD(0x8b, 0x03, 0x01, 0x0b, 0x83, 0xc3, 0x01, 0x4a, 0x75, 0xf6, 0xf4);
+    f.bare.cpu->gpr[RBX] = DATA + 0xff8;
+    f.bare.cpu->gpr[RDX] = 16;
+    f.bare.cpu->gpr[RCX] = 0x01000000;
+    run_to_halt();
+    /* The top byte of each doubleword was raised once: bytes 3 to 18 */
+    for (unsigned i = 0; i < 6; i++) {
+        static const uint32_t expected[6] = {0x01000000, 0x01010101, 0x01010101, 0x01010101, 0x00010101, 0};
+        cr_assert_eq(bare_read32(&f.bare, DATA + 0xff8 + 4 * i), expected[i], "doubleword %u", i);
+    }
+    cr_assert_gt(binxlate_stats(f.x)->misaligned_sites, 0);
+}
+
+Test(binxlate, moves_doubles_that_are_aligned_to_four_bytes)
+{
+    /* l: fld qword [ebx]; fadd st0,st0; fstp qword [ebx+8]; add ebx,4; dec edx; jnz l; hlt */
+    LOAD(0xdd, 0x03, 0xdc, 0xc0, 0xdd, 0x5b, 0x08, 0x83, 0xc3, 0x04, 0x4a, 0x75, 0xf3, 0xf4);
+    double one = 1.5, got;
+    bare_load(&f.bare, DATA + 0xfec, &one, sizeof(one));
+    f.bare.cpu->fpu.fcw = 0x037f;
+    f.bare.cpu->fpu.ftw = 0;
+    f.bare.cpu->gpr[RDX] = 1;
+    f.bare.cpu->gpr[RBX] = DATA + 0xfec;
+    for (unsigned pass = 0; pass < 4; pass++) { /* ..., 0x0ffc: across the page's end */
+        f.bare.cpu->rip = CODE;
+        f.bare.cpu->halted = false;
+        f.bare.cpu->gpr[RDX] = 1;
+        run_to_halt();
+        f.bare.cpu->gpr[RBX] += 4;
+    }
+    addr_space_peek(&f.bare.mem, DATA + 0xfec + 32, &got, sizeof(got));
+    cr_assert_eq(got, 24.0);
+}
+
+Test(binxlate, forgets_everything_on_demand)
+{
+    LOAD(0x40, 0xf4);
+    run_to_halt();
+    uint64_t made = binxlate_stats(f.x)->blocks_made;
+    binxlate_reset(f.x);
+    f.bare.cpu->rip = CODE;
+    f.bare.cpu->halted = false;
+    run_to_halt();
+    cr_assert_gt(binxlate_stats(f.x)->blocks_made, made);
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 2);
+}
