@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
+#include "cpu/fpu.h"
 #include "cpu/hostfpu.h"
 #include "cpu/icache.h"
 #include "cpu/system.h"
@@ -516,6 +517,21 @@ static const struct snap_field vcpu_fields[] = {
     SNAP_UINT(struct vcpu, insn_count),
 };
 
+/* FCW has bits that cannot be written, and FSW two that follow from the others; see fpu_set_words(). */
+static const char *find_impossible_fpu(const struct fxsave *fpu)
+{
+    uint16_t es_b = fpu->fsw & (FSW_ES | FSW_B);
+    bool pending = (fpu->fsw & ~fpu->fcw & FSW_EXCEPTIONS) != 0;
+
+    if ((fpu->fcw & ~FCW_WRITABLE) != FCW_FIXED1) {
+        return "FCW: reserved bits";
+    }
+    if (es_b != (pending ? (FSW_ES | FSW_B) : 0)) {
+        return "FSW: ES and B do not follow from the flags";
+    }
+    return (fpu->mxcsr & ~fpu->mxcsr_mask) ? "MXCSR: reserved bits" : NULL;
+}
+
 /* What no processor of this model could hold: a stream that claims it was not written by one. */
 static const char *find_impossible(const struct vcpu *cpu)
 {
@@ -537,10 +553,7 @@ static const char *find_impossible(const struct vcpu *cpu)
     if ((cpu->rflags & RFLAGS_VM) && !(cpu->cr0 & CR0_PE)) {
         return "RFLAGS: VM in real mode";
     }
-    if (cpu->fpu.mxcsr & ~cpu->fpu.mxcsr_mask) {
-        return "MXCSR: reserved bits";
-    }
-    return NULL;
+    return find_impossible_fpu(&cpu->fpu);
 }
 
 static int vcpu_post_load(void *object, struct error *error)

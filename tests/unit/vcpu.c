@@ -308,6 +308,29 @@ Test(vcpu, impossible_states_are_refused_by_name)
     }
 }
 
+Test(vcpu, impossible_fpu_words_are_refused)
+{
+    struct {
+        uint16_t fcw, fsw;
+        const char *text;
+    } rows[] = {
+        {0x0000, 0, "FCW"},      {0x2040, 0, "FCW"},      {0x00c0, 0, "FCW"},
+        {0x037f, 0x8081, "FSW"}, {0x0340, 0x0001, "FSW"}, {0x0340, 0x0081, "FSW"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct error error = {.text = ""};
+        vcpu_reset(f.cpu);
+        f.cpu->fpu.fcw = rows[i].fcw;
+        f.cpu->fpu.fsw = rows[i].fsw;
+        struct snap_writer writer = save(f.cpu);
+        vcpu_reset(f.cpu);
+        cr_assert_lt(load(f.cpu, &writer, &error), 0, "row %zu", i);
+        cr_assert_not_null(strstr(error.text, rows[i].text), "row %zu: %s", i, error.text);
+        snap_writer_fini(&writer);
+    }
+}
+
 /* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
 static char *print(const struct vcpu *cpu)
