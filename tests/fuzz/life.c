@@ -11,6 +11,7 @@
 
 #include "cpu/debug.h"
 #include "cpu/descriptor.h"
+#include "cpu/fpu.h"
 #include "cpu/system.h"
 
 enum {
@@ -236,17 +237,18 @@ static void set_fpu(struct birth *birth)
 {
     struct fxsave *fpu = &birth->cpu->fpu;
     struct rng *rng = &birth->rng;
+    uint16_t fcw = (uint16_t)rng_next(rng), fsw = (uint16_t)rng_next(rng);
 
-    if (rng_once_in(rng, 2)) {
-        fpu->fcw = (uint16_t)(0x37f & ~(rng_once_in(rng, 4) ? rng_next(rng) & 0xf3f : 0));
-        fpu->fsw = (uint16_t)(rng_once_in(rng, 4) ? rng_next(rng) : rng_next(rng) & 0x7f00);
-    } else {
-        fpu->fcw = (uint16_t)rng_next(rng);
-        fpu->fsw = (uint16_t)rng_next(rng);
+    if (rng_once_in(rng, 2)) { /* mostly masked, mostly nothing pending */
+        fcw = (uint16_t)(FCW_INIT & ~(rng_once_in(rng, 4) ? rng_next(rng) & 0xf3f : 0));
+        fsw = (uint16_t)(rng_once_in(rng, 4) ? rng_next(rng) : rng_next(rng) & 0x7f00);
     }
+    fpu_set_words(birth->cpu, fcw, fsw);
     fpu->ftw = (uint8_t)rng_next(rng);
     fpu->mxcsr = rng_once_in(rng, 2) ? 0x1f80 : rng_u32(rng) & fpu->mxcsr_mask;
-    rng_fill(rng, fpu->st, sizeof(fpu->st));
+    for (unsigned i = 0; i < 8; i++) {
+        rng_fill(rng, fpu->st[i], 10); /* the rest of its 16 bytes is reserved */
+    }
     rng_fill(rng, fpu->xmm, rng_once_in(rng, 2) ? 128 : 32);
 }
 
