@@ -265,6 +265,8 @@ const char *check_snapshot(struct checker *checker, struct fuzz_machine *machine
     if (wrong || !machine->pc) {
         return wrong;
     }
+    /* Deadlines are checked against the time, which is restored before the devices. */
+    clock_set_now(&other->clock, clock_now(&machine->clock));
     struct device *to = pc_board(other->pc)->devices;
     for (struct device *from = pc_board(machine->pc)->devices; from && !wrong;
          from = from->next, to = to->next) {
