@@ -54,11 +54,11 @@ static bool must_give_way(const struct vcpu *cpu)
 }
 
 /*
- * Passes over an element, or over what the bulk path does at once, before an instruction comes back by itself. With ECX
- * at 4 G and a device on the other side it could keep its thread, and with it everything else that the thread serves, for
- * minutes.
+ * Elements after which an instruction comes back by itself. With ECX at 4 G and a device on the other side it could keep
+ * its thread, and with it everything else that the thread serves, for minutes. Elements and not passes of the loop:
+ * where the guest's instruction may be seen half done must not depend on how many the bulk path takes at once.
  */
-enum { PASSES_MAX = 10000 };
+enum { ELEMENTS_MAX = 1 << 17 };
 
 static void give_way(struct vcpu *cpu)
 {
@@ -76,23 +76,24 @@ static bool comparison_ends(const struct vcpu *cpu, const struct insn *insn)
 
 static bool string_run(struct vcpu *cpu, const struct insn *insn, const struct string_op *op)
 {
-    unsigned passes = 0;
+    uint32_t left = ELEMENTS_MAX;
 
     if (!insn->rep) {
         return op->step(cpu, insn);
     }
     for (uint32_t count = index_get(cpu, insn, RCX); count != 0;) {
-        uint32_t done = op->bulk ? op->bulk(cpu, insn, count) : 0;
+        uint32_t done = op->bulk ? op->bulk(cpu, insn, MIN(count, left)) : 0;
         if (done == 0) {
             TRY(op->step(cpu, insn));
             done = 1;
         }
         index_add(cpu, insn, RCX, 0 - done);
         count -= done;
+        left -= done;
         if (count == 0 || (op->compares && comparison_ends(cpu, insn))) {
             break;
         }
-        if (++passes == PASSES_MAX) {
+        if (left == 0) {
             vcpu_kick(cpu);
         }
         if (must_give_way(cpu)) {

@@ -14,7 +14,7 @@
 enum {
     LIVES = 12,
     SLOW_BUDGET = 8000,
-    COMEBACKS_MAX = 100, /* from repeated string instructions, in a life */
+    COMEBACKS_MAX = 20, /* from repeated string instructions, in a life */
     EVENTS_MAX = 1000, /* deliveries without progress after which interp_run() comes back, see cpu/interp.c */
 };
 
