@@ -5,7 +5,7 @@
  *   codebuf.c    the code buffer (two views) and the arena of what describes it
  *   block.c      block store: look-up, host address to guest instruction, dropping
  *   translate.c  a run of guest instructions into a block
- *   gen.c        generators: one guest instruction into host code
+ *   gen*.c       generators: one guest instruction into host code
  *   dispatch.c   the loop around translated code: look-ups, chaining, call-outs, budget
  *   thunk.c      the ways into translated code and out of it
  *   fpu.c        the guest's x87, MMX and SSE state in the host's units

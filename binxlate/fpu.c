@@ -10,7 +10,7 @@
  * call the first FPU instruction out, which is what makes the state live: code that uses no FPU pays nothing.
  *
  * CR0.EM and CR0.TS are clear and all x87 exceptions are masked while the state is live: an FLDCW that unmasks one is
- * left to the interpreter (gen.c). SSE exceptions that are unmasked arrive as SIGFPE at the instruction itself,
+ * left to the interpreter (gen_fpu.c). SSE exceptions that are unmasked arrive as SIGFPE at the instruction itself,
  * which the interpreter then executes.
  *
  * The host's FIP and FDP are host addresses, and some processors do not even store them. Translated x87 instructions

@@ -46,4 +46,82 @@ void gen_jump(struct gen *g, uint32_t target);
 /* The cold halves. */
 void gen_stubs(struct gen *g);
 
+/* ---- Among the generators ---- */
+
+static inline struct host_mem cpu_field(size_t offset)
+{
+    return host_mem(REG_CPU, (int32_t)offset);
+}
+
+static inline enum host_reg host_gpr(unsigned n)
+{
+    return n == RSP ? REG_ESP : (enum host_reg)n;
+}
+
+static inline uint32_t next_linear(const struct gen *g)
+{
+    return g->linear + g->insn->length;
+}
+
+static inline uint32_t branch_target(const struct gen *g)
+{
+    return next_linear(g) + g->insn->imm;
+}
+
+/* gen.c */
+
+/* Compare without flags: the value that RCX holds must be 0; RCX itself waits in r10. */
+void gen_require_zero(struct gen *g, const void *otherwise);
+/* From here on, a fault belongs to the current instruction and is an access of this kind. */
+void gen_site(struct gen *g, bool write);
+/* The interpreter's function executes the current instruction. */
+void gen_callout(struct gen *g);
+
+/* gen_memory.c */
+
+/* [r9+r8]: the memory at the linear address in r8. Changes r9 only. */
+struct host_mem gen_translate(struct gen *g, bool write);
+/* Can translated code use this segment for this kind of access? */
+bool segment_usable(const struct gen *g, unsigned seg, bool write);
+/* The ModRM or moffs operand as one site of the current instruction; uses r8 and r9. */
+struct host_mem gen_operand(struct gen *g, bool write);
+/* The current instruction, one of reencode_supported(), around its memory operand if it has one. */
+void gen_copy(struct gen *g);
+
+/* gen_fpu.c: the current instruction, one of fpu_insn(). */
+void gen_fpu(struct gen *g);
+
+/* gen_stack.c */
+
+/* [r9+r8]: the next doubleword to push; then gen_push_done(). */
+struct host_mem gen_push_place(struct gen *g);
+void gen_push_done(struct gen *g);
+/* [r9+r8]: the doubleword on top of the stack. */
+struct host_mem gen_pop_place(struct gen *g);
+void gen_push_reg(struct gen *g, enum host_reg reg);
+void gen_push_imm(struct gen *g, uint32_t imm);
+void gen_push_memory(struct gen *g);
+void gen_pop_reg(struct gen *g, enum host_reg reg);
+void gen_leave(struct gen *g);
+
+/* gen_string.c. False: no generator. */
+bool gen_string(struct gen *g);
+
+/* gen_branch.c */
+
+/* `field` jumps to the block at `target`: at first to a stub that finds it. */
+void gen_chain(struct gen *g, uint8_t *field, uint32_t target, bool verify);
+/* Continue at the address in r8. */
+void gen_jump_indirect(struct gen *g);
+/*
+ * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? The chain verifies
+ * the mapping even if it stays in the page, because who returns may have changed it.
+ */
+void gen_landing(struct gen *g, uint32_t address);
+void gen_jcc(struct gen *g);
+void gen_loop(struct gen *g);
+/* The target of JMP and CALL r/m into `reg`. */
+void gen_load_target(struct gen *g, enum host_reg reg);
+void gen_ret(struct gen *g);
+
 #endif
