@@ -16,6 +16,7 @@
 #ifndef DEVICES_PC_H
 #define DEVICES_PC_H
 
+#include "base/block.h"
 #include "base/chardev.h"
 #include "devices/debug_ports.h"
 #include "devices/device.h"
@@ -34,7 +35,7 @@
 #include "devices/uart16550.h"
 #include "devices/vga.h"
 
-enum { PC_SERIAL_PORTS = 2 };
+enum { PC_SERIAL_PORTS = 2, PC_IDE_DRIVES = 4, PC_FLOPPY_DRIVES = 2 };
 
 /* RAM above this lies at 4 GiB and up; below 4 GiB the rest is PCI memory, APICs and ROM. */
 #define PC_LOW_RAM_MAX (3 * GIB)
@@ -50,6 +51,11 @@ struct pc_config {
     int64_t rtc_start; /* what the real-time clock shows at first, seconds since 1970 */
     struct chardev *serial[PC_SERIAL_PORTS], *debugcon, *firmware_log;
     uint16_t exit_iobase, exit_iosize; /* isa-debug-exit; size 0: none */
+    /* Drives, NULL where there is none; they outlive the board. Primary master and slave, then secondary. A CD or
+     * floppy drive may be empty (block->inserted). */
+    struct block *ide[PC_IDE_DRIVES];
+    bool ide_is_cdrom[PC_IDE_DRIVES];
+    struct block *floppy[PC_FLOPPY_DRIVES];
 
     void *opaque; /* given to the hooks */
     void (*set_intr)(void *opaque, bool level);
