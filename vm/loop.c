@@ -62,25 +62,57 @@ void loop_remove(struct loop *loop, struct loop_source *source)
     }
 }
 
-/* Fill in the pollfd array; returns the number of entries, 0 when memory ran out. */
-static size_t loop_collect(struct loop *loop)
+void loop_add_poller(struct loop *loop, struct loop_poller *poller)
 {
-    size_t count = 0;
+    poller->next = loop->pollers;
+    loop->pollers = poller;
+}
 
+void loop_remove_poller(struct loop *loop, struct loop_poller *poller)
+{
+    for (struct loop_poller **link = &loop->pollers; *link; link = &(*link)->next) {
+        if (*link == poller) {
+            *link = poller->next;
+            return;
+        }
+    }
+}
+
+int loop_watch(struct loop *loop, int fd, short events)
+{
+    if (loop->count == loop->capacity) {
+        size_t capacity = loop->capacity ? loop->capacity * 2 : 8;
+        struct pollfd *grown = realloc(loop->pollfds, capacity * sizeof(*grown));
+
+        if (!grown) {
+            return -1;
+        }
+        loop->pollfds = grown;
+        loop->capacity = capacity;
+    }
+    loop->pollfds[loop->count] = (struct pollfd){.fd = fd, .events = events};
+    return (int)loop->count++;
+}
+
+short loop_watched(const struct loop *loop, int number)
+{
+    return number >= 0 && (size_t)number < loop->count ? loop->pollfds[number].revents : 0;
+}
+
+/* Fill in the pollfd array: the sources first, then what the pollers name. Returns the number of sources in it. */
+static size_t loop_collect(struct loop *loop, uint64_t *timeout_ns)
+{
+    size_t count;
+
+    loop->count = 0;
     for (struct loop_source *source = loop->sources; source; source = source->next) {
-        if (count == loop->capacity) {
-            size_t capacity = loop->capacity ? loop->capacity * 2 : 8;
-            struct pollfd *grown = realloc(loop->pollfds, capacity * sizeof(*grown));
-
-            if (!grown) {
-                return count;
-            }
-            loop->pollfds = grown;
-            loop->capacity = capacity;
+        if (source->events && loop_watch(loop, source->fd, source->events) < 0) {
+            break;
         }
-        if (source->events) {
-            loop->pollfds[count++] = (struct pollfd){.fd = source->fd, .events = source->events};
-        }
+    }
+    count = loop->count;
+    for (struct loop_poller *poller = loop->pollers; poller; poller = poller->next) {
+        poller->prepare(poller->opaque, loop, timeout_ns);
     }
     return count;
 }
@@ -96,16 +128,29 @@ static struct loop_source *loop_find(struct loop *loop, int fd)
     return NULL;
 }
 
+/* Tell the pollers how the poll went. Returns 1 when one of them had shortened it. */
+static unsigned loop_tell_pollers(struct loop *loop, bool failed, bool shortened)
+{
+    struct loop_poller *next;
+
+    for (struct loop_poller *poller = loop->pollers; poller; poller = next) {
+        next = poller->next;
+        poller->polled(poller->opaque, loop, failed);
+    }
+    return shortened;
+}
+
 unsigned loop_poll(struct loop *loop, uint64_t timeout_ns)
 {
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / NS_PER_SEC),
-                               .tv_nsec = (long)(timeout_ns % NS_PER_SEC)};
-    size_t count = loop_collect(loop);
-    int ready = ppoll(loop->pollfds, count, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
-    unsigned run = 0;
+    uint64_t wait_ns = timeout_ns;
+    size_t count = loop_collect(loop, &wait_ns);
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_SEC),
+                               .tv_nsec = (long)(wait_ns % NS_PER_SEC)};
+    int ready = ppoll(loop->pollfds, loop->count, wait_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    unsigned run = loop_tell_pollers(loop, ready < 0, wait_ns < timeout_ns);
 
     if (ready <= 0) {
-        return 0;
+        return run;
     }
     for (size_t i = 0; i < count; i++) {
         struct pollfd polled = loop->pollfds[i];
@@ -116,7 +161,7 @@ unsigned loop_poll(struct loop *loop, uint64_t timeout_ns)
             run++;
         }
     }
-    return run;
+    return MAX(run, 1u);
 }
 
 void loop_wake(struct loop *loop)

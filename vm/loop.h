@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "base/types.h"
 
+struct loop;
+
 struct loop_source {
     int fd;
     short events; /* POLLIN, POLLOUT, or 0 to stay silent */
@@ -22,11 +24,23 @@ struct loop_source {
     struct loop_source *next; /* owned by the loop while added */
 };
 
+/*
+ * Somebody with descriptors of his own that change from poll to poll, such as a library's. Before a poll he names them
+ * with loop_watch() and may shorten the time it sleeps; afterwards he asks for each with loop_watched().
+ */
+struct loop_poller {
+    void (*prepare)(void *opaque, struct loop *loop, uint64_t *timeout_ns);
+    void (*polled)(void *opaque, struct loop *loop, bool failed);
+    void *opaque;
+    struct loop_poller *next; /* owned by the loop while added */
+};
+
 struct loop {
     struct loop_source *sources;
+    struct loop_poller *pollers;
     struct pollfd *pollfds; /* scratch, owned */
-    size_t capacity;
-    int wake_fd; /* eventfd */
+    size_t capacity, count; /* of pollfds */
+    int wake_fd;            /* eventfd */
     struct loop_source wake_source;
 };
 
@@ -37,8 +51,14 @@ void loop_fini(struct loop *loop);
 void loop_add(struct loop *loop, struct loop_source *source);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
+/* The same for pollers. loop_watch() returns the number to ask loop_watched() with, -1 when memory ran out. */
+void loop_add_poller(struct loop *loop, struct loop_poller *poller);
+void loop_remove_poller(struct loop *loop, struct loop_poller *poller);
+int loop_watch(struct loop *loop, int fd, short events);
+short loop_watched(const struct loop *loop, int number);
+
 /* Wait at most `timeout_ns` (0: only look; UINT64_MAX: for ever) and run the callbacks of what is ready. Returns how many
- * were run. */
+ * were run; a poller that was there to be called early counts. */
 unsigned loop_poll(struct loop *loop, uint64_t timeout_ns);
 
 /* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and from signal handlers. */
