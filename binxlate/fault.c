@@ -2,17 +2,20 @@
 /*
  * Host signals inside translated code.
  *
- *   SIGSEGV  an unusable shadow entry (a non-canonical address), or the poll at the end of the budget
- *   SIGBUS   #AC: a misaligned operand; also a non-canonical address relative to RSP or RBP
+ *   SIGSEGV  an unusable shadow entry (an address in the host kernel's half), or the poll at the end of the budget
+ *   SIGBUS   #AC: a misaligned operand
  *   SIGFPE   DIV, IDIV
  *
- * The handler decides nothing: it notes where and what, and lets the thread continue at the exit thunk, which stores
- * the guest's registers as they were at the fault. The dispatcher does the rest in ordinary C.
+ * The handler decides nothing: it stores the guest's registers as the signal frame has them, notes where and what, and
+ * leaves to the dispatcher like the exit thunk does: by the stack that the C caller of translated code left behind. It
+ * does not return to the kernel. That spares a system call as long as the delivery itself, and nothing is left undone:
+ * signals are not masked while the handler runs (SA_NODEFER), and the kernel goes by the stack pointer to know whether
+ * the signal stack is in use.
  *
- *   SIGSEGV  a push that found the stack of translated code full: emptied, and the push is repeated
+ *   SIGSEGV  a push that found the stack of translated code full: emptied, and the push is repeated; this returns
  *
  * The handler runs on a stack of its own, because that last one leaves no other. It begins with AC, which the kernel
- * leaves as it was, and DF clear, as the calling convention demands.
+ * leaves as it was, and DF clear, as the calling convention demands. The kernel has given it fresh x87 and SSE units.
  *
  * A fault outside translated code is none of ours: the default action is restored and the instruction faults again.
  */
@@ -90,29 +93,51 @@ static bool in_code(const struct binxlate *x, const uint8_t *pc, size_t skip)
     return pc >= x->code.exec + skip && pc < x->code.exec + x->code.size;
 }
 
-/* Called from the stub below. */
-void fault_handle(int signal_number, siginfo_t *info, void *context);
+/* What the exit thunk stores (thunk.c), from the signal frame. */
+static void store_guest(struct binxlate *x, const mcontext_t *frame)
+{
+    static const uint8_t from[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R12, REG_RBP, REG_RSI, REG_RDI};
+    const greg_t *regs = frame->gregs;
 
-void fault_handle(int signal_number, siginfo_t *info, void *context)
+    for (unsigned n = RAX; n <= RDI; n++) {
+        x->cpu->gpr[n] = (uint64_t)regs[from[n]];
+    }
+    x->run.flags = (uint64_t)regs[REG_EFL];
+    x->run.stack = (uint64_t)regs[REG_RSP];
+    x->run.left = regs[REG_R11];
+    x->run.linear = (uint64_t)regs[REG_R8];
+    if (x->run.fpu_live) {
+        /* The frame begins as FXSAVE lays it out; what the kernel adds lies in the bytes that are free for software. */
+        memcpy(&x->cpu->fpu, frame->fpregs, offsetof(struct fxsave, reserved4));
+    }
+}
+
+/* Called from the stub below. The stack to leave with, or 0: continue where the fault was. */
+uint64_t fault_handle(int signal_number, siginfo_t *info, void *context);
+
+uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
 {
     struct binxlate *x = current_engine;
-    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
-    const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
+    mcontext_t *frame = &((ucontext_t *)context)->uc_mcontext;
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)frame->gregs[REG_RIP];
 
     if (x && in_code(x, pc, 0) && stack_is_full(x, info)) { /* a call, or PUSHFQ of a thunk */
-        regs[REG_RSP] = (greg_t)x->stack_top;
-        return;
+        frame->gregs[REG_RSP] = (greg_t)x->stack_top;
+        return 0;
     }
     if (!x || !in_code(x, pc, x->code.fixed)) {
         signal(signal_number, SIG_DFL);
-        return;
+        return 0;
     }
     x->run.fault_pc = pc;
     x->run.fault_kind = (uint32_t)kind_of(signal_number, info);
-    regs[REG_RIP] = (greg_t)(uintptr_t)x->exit[EXIT_FAULT];
+    store_guest(x, frame);
+    return x->run.host_stack;
 }
 
-/* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. */
+_Static_assert(EXIT_FAULT == 5, "what the stub below leaves with");
+
+/* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. What is popped, the entry thunk has pushed. */
 void fault_entry(int signal_number, siginfo_t *info, void *context);
 __asm__(".pushsection .text\n"
         ".globl fault_entry\n"
@@ -122,14 +147,28 @@ __asm__(".pushsection .text\n"
         "pushfq\n\t"
         "andl $~0x40400, (%rsp)\n\t"
         "popfq\n\t"
-        "jmp fault_handle\n"
+        "subq $8, %rsp\n\t"
+        "call fault_handle\n\t"
+        "addq $8, %rsp\n\t"
+        "testq %rax, %rax\n\t"
+        "jz 1f\n\t"
+        "movq %rax, %rsp\n\t"
+        "popq %r15\n\t"
+        "popq %r14\n\t"
+        "popq %r13\n\t"
+        "popq %r12\n\t"
+        "popq %rbx\n\t"
+        "popq %rbp\n\t"
+        "movl $5, %eax\n"
+        "1:\n\t"
+        "ret\n"
         ".size fault_entry, . - fault_entry\n"
         ".popsection");
 
 int fault_init(struct binxlate *x, struct error *error)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
-    struct sigaction action = {.sa_sigaction = fault_entry, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = fault_entry, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     sigemptyset(&action.sa_mask);
     for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {

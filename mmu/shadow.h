@@ -4,8 +4,8 @@
  *
  *   entry = read[linear >> 12];  host = entry + linear
  *
- * An entry that may not be used for its kind of access is SHADOW_UNUSABLE, which makes the sum non-canonical
- * for every 32-bit linear address: the access itself faults. A view has three parts, one a kind of access, at
+ * An entry that may not be used for its kind of access is SHADOW_UNUSABLE, which makes the sum an address of the
+ * host kernel's half for every 32-bit linear address: the access itself faults. A view has three parts, one a kind of access, at
  * constant distances from each other, so that one base register reaches all of them. Memory is reserved, and
  * appears only where entries are touched.
  *
@@ -38,7 +38,7 @@
 #define SHADOW_FETCH_OFFSET                                                                                  \
     (SHADOW_WRITE_OFFSET * 2) /* bytes from a read entry to the fetch entry of its page */
 #define SHADOW_VIEW_SIZE   (SHADOW_WRITE_OFFSET * 3) /* bytes of one view */
-#define SHADOW_UNUSABLE    ((uint64_t)1 << 63)
+#define SHADOW_UNUSABLE    ((uint64_t)0xffff800000000000) /* start of the host kernel's half */
 #define SHADOW_CHUNK_PAGES 512u /* entries per 4 KiB of table; 2 MiB of linear addresses */
 #define SHADOW_CHUNKS      (SHADOW_PAGES / SHADOW_CHUNK_PAGES)
 #define SHADOW_LINE_PAGES  8u /* entries per 64 bytes of table: what is filled and cleared together */

@@ -149,14 +149,14 @@ Test(shadow, every_entry_is_unusable_at_first)
     cr_assert_eq(shadow.current->backed, 0);
 }
 
-Test(shadow, unusable_entries_make_no_canonical_address)
+Test(shadow, unusable_entries_lead_into_the_kernels_half)
 {
-    cr_assert(!is_canonical(SHADOW_UNUSABLE));
-    cr_assert(!is_canonical(SHADOW_UNUSABLE + UINT32_MAX));
     for (uint64_t linear = 0; linear <= UINT32_MAX; linear += 4093) {
-        cr_assert(!is_canonical(SHADOW_UNUSABLE + linear));
-        cr_assert_eq((SHADOW_UNUSABLE + linear) >> 56, 0x80, "nor with 57 bits");
+        uint64_t address = SHADOW_UNUSABLE + linear;
+        cr_assert(is_canonical(address), "a page fault is served faster than #GP, and is never #SS");
+        cr_assert(address >> 63, "and never user memory");
     }
+    cr_assert(is_canonical(SHADOW_UNUSABLE + UINT32_MAX + 16) && (SHADOW_UNUSABLE + UINT32_MAX + 16) >> 63);
 }
 
 Test(shadow, one_base_reaches_all_kinds)
