@@ -106,6 +106,11 @@ uint64_t clock_next_deadline(const struct clock *clock)
     return clock->queue ? clock->queue->deadline : CLOCK_NEVER;
 }
 
+bool clock_overdue(const struct clock *clock)
+{
+    return clock->policy == CLOCK_REAL_TIME && clock->queue && clock->queue->deadline <= clock_now(clock);
+}
+
 unsigned clock_run_timers(struct clock *clock)
 {
     unsigned fired = 0;

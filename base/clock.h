@@ -67,6 +67,8 @@ void clock_skip(struct clock *clock, uint64_t ns);
 
 /* Deadline of the soonest timer, CLOCK_NEVER when none is armed. */
 uint64_t clock_next_deadline(const struct clock *clock);
+/* Real time: is a timer due that has not fired yet? (Under the other policies no guest can see one.) */
+bool clock_overdue(const struct clock *clock);
 /* Fire every timer due now; timers armed by callbacks for a time already due fire too, up to a bound
  * that keeps a guest-programmed flood from holding the host. Returns how many fired. */
 unsigned clock_run_timers(struct clock *clock);

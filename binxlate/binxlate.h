@@ -33,6 +33,13 @@ void binxlate_destroy(struct binxlate *binxlate);
 /* As interp_run(): up to `budget` instructions; state is precise and insn_count exact on return. */
 enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget);
 
+/*
+ * For a signal handler of the thread that runs the engine, after vcpu_kick(): translated code looks at nothing but its
+ * budget, so a kick alone stops it at the budget's end only. `context` is what the kernel saved (sigaction(2)); code that
+ * it says was interrupted stops before its next block.
+ */
+void binxlate_stop(struct binxlate *binxlate, void *context);
+
 /* Forget all translated code. */
 void binxlate_reset(struct binxlate *binxlate);
 

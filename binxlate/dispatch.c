@@ -272,7 +272,7 @@ static const void *serve_callout(struct binxlate *x)
         return NULL;
     }
     uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
-    if (left < ahead - 1 || !may_resume(x, callout, generation)) {
+    if (left < ahead || !may_resume(x, callout, generation)) {
         return NULL;
     }
     set_left(x, (int64_t)MIN(left - (ahead - 1), LEFT_MAX), ahead - 1);
@@ -406,6 +406,9 @@ static void run_blocks(struct binxlate *x, const struct block *block)
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
         fpu_prepare(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);
+        if (x->run.left < RUN_STOP / 2) {
+            x->run.left -= RUN_STOP;
+        }
         cpu->rflags = (cpu->rflags & ~FLAGS_NATIVE) | (x->run.flags & FLAGS_NATIVE);
         fpu_stored(x);
         x->interpret = 0;
@@ -432,6 +435,7 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
     enum vcpu_exit why = VCPU_EXIT_BUDGET;
 
     cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;
+    x->run.stop = 0; /* whoever set it has kicked the processor, too */
     fault_attach(x);
     x->interpret = 0;
     while (cpu->insn_count < cpu->budget_end && !x->broken) {

@@ -142,6 +142,10 @@ enum exit_reason {
 
 enum fault_kind { FAULT_ADDRESS, FAULT_ALIGNMENT, FAULT_ARITHMETIC };
 
+/* Added to what is left of a budget to end it at the next poll; taken off again when C code is back, so that counting stays
+ * exact. No budget is so large, and the poll's load still falls into the guard. */
+#define RUN_STOP (-((int64_t)1 << 62))
+
 /* What thunks load and store; addressed absolutely by them. */
 struct run_state {
     struct vcpu *cpu;
@@ -149,6 +153,7 @@ struct run_state {
     const void **jump_cache; /* the mode's */
     uint64_t shift;          /* for REG_SHIFT */
     int64_t left;            /* REG_LEFT in and out */
+    int64_t stop;            /* 0, or RUN_STOP: added to REG_LEFT on the way in (binxlate_stop) */
     uint64_t flags;          /* host RFLAGS in and out */
     uint64_t stack;          /* RSP inside translated code, in and out */
     uint64_t host_stack;     /* RSP outside */
@@ -190,6 +195,7 @@ struct binxlate {
     uint8_t *signal_stack;
 
     unsigned (*enter)(const void *code);
+    const void *entered; /* in `enter`: REG_LEFT holds the budget from here on */
     const void *exit[EXIT_COUNT];
     const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
     const void *jump;          /* continue at REG_LINEAR by way of the jump cache */

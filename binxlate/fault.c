@@ -112,6 +112,21 @@ static void store_guest(struct binxlate *x, const mcontext_t *frame)
     }
 }
 
+/* Goes on in translated code, without C code having a look: a stop that comes meanwhile must find it there, not here. The
+ * frame has the mask to return with. */
+static void repeat_push(const struct binxlate *x, greg_t *regs)
+{
+    sigset_t stops;
+
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGALRM);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
+    if (x->run.stop && regs[REG_R11] > RUN_STOP / 2) {
+        regs[REG_R11] += RUN_STOP;
+    }
+    regs[REG_RSP] = (greg_t)x->stack_top;
+}
+
 /* Called from the stub below. The stack to leave with, or 0: continue where the fault was. */
 uint64_t fault_handle(int signal_number, siginfo_t *info, void *context);
 
@@ -122,7 +137,7 @@ uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
     const uint8_t *pc = (const uint8_t *)(uintptr_t)frame->gregs[REG_RIP];
 
     if (x && in_code(x, pc, 0) && stack_is_full(x, info)) { /* a call, or PUSHFQ of a thunk */
-        frame->gregs[REG_RSP] = (greg_t)x->stack_top;
+        repeat_push(x, frame->gregs);
         return 0;
     }
     if (!x || !in_code(x, pc, x->code.fixed)) {
@@ -164,6 +179,21 @@ __asm__(".pushsection .text\n"
         "ret\n"
         ".size fault_entry, . - fault_entry\n"
         ".popsection");
+
+/*
+ * r11 holds the budget from the entry thunk's addition of run.stop on; interrupted before that, the addition will see to
+ * the stop. Once is enough: dispatch.c takes it off again once.
+ */
+void binxlate_stop(struct binxlate *x, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
+
+    if (x->run.stop == 0 && in_code(x, pc, 0) && pc >= (const uint8_t *)x->entered) {
+        regs[REG_R11] += RUN_STOP;
+    }
+    x->run.stop = RUN_STOP;
+}
 
 int fault_init(struct binxlate *x, struct error *error)
 {

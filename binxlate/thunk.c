@@ -63,7 +63,7 @@ static void emit_store_fpu(struct emit *e)
 }
 
 /* unsigned enter(const void *code) */
-static const void *emit_enter(struct emit *e, const struct binxlate *x)
+static const void *emit_enter(struct emit *e, struct binxlate *x)
 {
     const void *start = emit_here(e);
 
@@ -77,6 +77,8 @@ static const void *emit_enter(struct emit *e, const struct binxlate *x)
     emit_load64(e, REG_TABLE, RUN(HOST_R8, table));
     emit_load64(e, REG_SHIFT, RUN(HOST_R8, shift));
     emit_load64(e, REG_LEFT, RUN(HOST_R8, left));
+    emit_alu_load64(e, HOST_ADD, REG_LEFT, RUN(HOST_R8, stop));
+    x->entered = emit_here(e);
     emit_load_fpu(e);
     emit_load64(e, HOST_RSP, RUN(HOST_R8, stack));
     emit_push_mem(e, RUN(HOST_R8, flags));

@@ -46,6 +46,14 @@ bool io_check(struct vcpu *cpu, uint16_t port, unsigned size)
     return io_bitmap_allows(cpu, port, size);
 }
 
+/* Who reads ports often waits for something, and the device that is waited for perhaps for its timer. */
+static void let_timers_fire(struct vcpu *cpu)
+{
+    if (cpu->wiring.clock && UNLIKELY(clock_overdue(cpu->wiring.clock))) {
+        vcpu_shorten(cpu, 1);
+    }
+}
+
 bool io_read(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t *value)
 {
     TRY(io_check(cpu, port, size));
@@ -53,6 +61,7 @@ bool io_read(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t *value)
         debug_check_io(cpu, port, size);
     }
     *value = cpu->wiring.io ? (uint32_t)addr_space_read(cpu->wiring.io, port, size) : UINT32_MAX;
+    let_timers_fire(cpu);
     return true;
 }
 

@@ -2,36 +2,22 @@
 /*
  * One guest's life: building the machine, running it in slices, serving requests. See vm/vm.h.
  *
- * A slice runs until the soonest timer (under -icount exactly then, to the instruction), a kick, or a bound that
- * keeps the event loop served. A timer armed in mid-slice for an earlier time shortens the slice, so under
- * -icount what the guest sees does not depend on where slices happen to end.
+ * A slice runs until the soonest timer (under -icount exactly then, to the instruction; in real time as pacer.h
+ * arranges), a kick, or a bound that keeps the event loop served. A timer armed in mid-slice for an earlier time
+ * shortens the slice, so under -icount what the guest sees does not depend on where slices happen to end.
  */
 #include "vm/vm.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "binxlate/binxlate.h"
 #include "cpu/interp.h"
 #include "vm/machine.h"
 
-enum {
-    SLICE_INSNS_MIN = 8000,
-    SLICE_INSNS_MAX = 1 << 20,
-    SLICE_INSNS_ICOUNT = 1000000,
-};
-#define POLL_INTERVAL_NS 1000000u
-#define SLICE_NS         200000u /* of a slice under real time: timers are served between slices */
-
-static uint64_t host_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
+enum { SLICE_INSNS_ICOUNT = 1000000 };
+#define POLL_INTERVAL_NS 2000000u
 
 /* ---- requests from devices ----
  *
@@ -133,14 +119,13 @@ static void vm_deadline_moved(void *opaque, uint64_t deadline)
 {
     struct vm *vm = opaque;
     uint64_t now = clock_now(&vm->clock);
-    uint64_t insns = 1;
+    uint64_t left = deadline > now ? deadline - now : 0;
 
-    if (deadline > now && vm->clock.policy == CLOCK_ICOUNT) {
-        insns = ((deadline - now) >> vm->clock.icount_shift) + 1;
-    } else if (deadline > now) {
-        return; /* real time: slices are short */
+    if (vm->clock.policy == CLOCK_REAL_TIME) {
+        pacer_due(&vm->pacer, left);
+    } else {
+        vcpu_shorten(vm->cpu, left ? (left >> vm->clock.icount_shift) + 1 : 1);
     }
-    vcpu_shorten(vm->cpu, insns);
 }
 
 /* ---- building ---- */
@@ -293,7 +278,6 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
     }
     vm->config = *config;
     vm->state = VM_PAUSED;
-    vm->slice_insns = SLICE_INSNS_MIN;
     if (vm_build(vm, error) < 0) {
         vm_destroy(vm);
         return NULL;
@@ -301,9 +285,10 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
     if (config->icount) {
         clock_set_icount(&vm->clock, &vm->cpu->insn_count, config->icount_shift);
     }
+    pacer_init(&vm->pacer, vm->cpu, vm->binxlate);
     vm->clock.deadline_moved = vm_deadline_moved;
     vm->clock.opaque = vm;
-    vm->host_start_ns = host_now();
+    vm->host_start_ns = pacer_host_now();
     pc_reset(vm->pc);
     vcpu_reset(vm->cpu);
     if (!config->start_paused) {
@@ -386,19 +371,26 @@ static void vm_serve_requests(struct vm *vm)
     }
 }
 
-/* Instructions until something else must happen. */
-static uint64_t vm_slice(const struct vm *vm)
+/* Nanoseconds of guest time until the soonest timer is due; UINT64_MAX: none is armed. */
+static uint64_t vm_time_left(const struct vm *vm)
 {
-    uint64_t slice = vm->slice_insns;
+    uint64_t deadline = clock_next_deadline(&vm->clock);
+    uint64_t now = clock_now(&vm->clock);
+
+    return deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
+}
+
+/* A slice begins at host time `now`: instructions until something else must happen. */
+static uint64_t vm_slice(struct vm *vm, uint64_t now)
+{
+    uint64_t left = vm_time_left(vm), slice;
 
     if (vm->clock.policy == CLOCK_ICOUNT) {
-        uint64_t deadline = clock_next_deadline(&vm->clock);
-        uint64_t now = clock_now(&vm->clock);
-
-        slice = SLICE_INSNS_ICOUNT;
-        if (deadline != CLOCK_NEVER) {
-            slice = MIN(slice, deadline > now ? ((deadline - now) >> vm->clock.icount_shift) + 1 : 1);
-        }
+        slice = left == UINT64_MAX ? SLICE_INSNS_ICOUNT
+                                   : MIN((left >> vm->clock.icount_shift) + 1, SLICE_INSNS_ICOUNT);
+    } else {
+        uint64_t poll = vm->host_polled_ns + POLL_INTERVAL_NS;
+        slice = pacer_begin(&vm->pacer, now, MIN(left, poll > now ? poll - now : 0));
     }
     if (vm->config.limit_insns) {
         slice = MIN(slice, vm->config.limit_insns - vm->cpu->insn_count);
@@ -418,10 +410,9 @@ static void vm_check_limits(struct vm *vm, uint64_t now)
 /* The guest sleeps: so do we, until its next timer or something from outside. */
 static void vm_idle(struct vm *vm)
 {
-    uint64_t deadline = clock_next_deadline(&vm->clock);
-    uint64_t now = clock_now(&vm->clock);
-    uint64_t wait = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
-    uint64_t before = host_now();
+    uint64_t wait = vm_time_left(vm);
+    bool forever = wait == UINT64_MAX;
+    uint64_t before = pacer_host_now();
     unsigned ready = 0;
 
     if (vm->config.limit_ns) {
@@ -429,16 +420,17 @@ static void vm_idle(struct vm *vm)
 
         wait = MIN(wait, vm->config.limit_ns > spent ? vm->config.limit_ns - spent : 0);
     }
-    if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && deadline != CLOCK_NEVER) {
+    if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && !forever) {
         loop_poll(&vm->loop, 0);
         clock_skip(&vm->clock, wait);
         return;
     }
     if (wait > 0) {
+        pacer_idle(&vm->pacer, wait);
         ready = loop_poll(&vm->loop, wait);
     }
     if (vm->clock.policy == CLOCK_ICOUNT && wait != UINT64_MAX) {
-        clock_skip(&vm->clock, ready ? MIN(wait, host_now() - before) : wait);
+        clock_skip(&vm->clock, ready ? MIN(wait, pacer_host_now() - before) : wait);
     }
 }
 
@@ -465,25 +457,22 @@ static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
     }
 }
 
-/* Run one slice, and learn from how long it took how long the next may be. */
 static void vm_run_slice(struct vm *vm, uint64_t now)
 {
-    uint64_t slice = vm_slice(vm);
+    uint64_t slice = vm_slice(vm, now);
     enum vcpu_exit exit = vm->binxlate ? binxlate_run(vm->binxlate, slice) : interp_run(vm->cpu, slice);
-    uint64_t spent = host_now() - now;
 
-    if (spent > SLICE_NS * 2 && vm->slice_insns > SLICE_INSNS_MIN) {
-        vm->slice_insns /= 2;
-    } else if (exit == VCPU_EXIT_BUDGET && spent < SLICE_NS / 2 && vm->slice_insns < SLICE_INSNS_MAX) {
-        vm->slice_insns *= 2;
+    if (vm->clock.policy == CLOCK_REAL_TIME) {
+        pacer_end(&vm->pacer, pacer_host_now());
     }
     vm_handle_exit(vm, exit);
 }
 
 void vm_run(struct vm *vm)
 {
+    pacer_open(&vm->pacer);
     while (vm->state != VM_STOPPED) {
-        uint64_t now = host_now();
+        uint64_t now = pacer_host_now();
 
         if (vm->state == VM_PAUSED) {
             loop_poll(&vm->loop, UINT64_MAX);
@@ -498,5 +487,6 @@ void vm_run(struct vm *vm)
             vm_run_slice(vm, now);
         }
     }
+    pacer_close(&vm->pacer);
     loop_poll(&vm->loop, 0);
 }

@@ -18,6 +18,7 @@
 #include "vm/chardev.h"
 #include "vm/config.h"
 #include "vm/loop.h"
+#include "vm/pacer.h"
 
 struct binxlate;
 
@@ -49,7 +50,7 @@ struct vm {
     struct pc *pc;
     struct vcpu *cpu;
     struct binxlate *binxlate; /* NULL: the interpreter runs the guest */
-    uint64_t slice_insns;      /* real time: instructions of a slice, so that it lasts about SLICE_NS */
+    struct pacer pacer;        /* real time: ends slices when timers are due */
 
     struct chardev *serial[CONFIG_MAX_SERIAL];       /* what the UARTs write to */
     struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */

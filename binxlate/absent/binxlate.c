@@ -31,6 +31,12 @@ enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget)
     return VCPU_EXIT_INTERNAL;
 }
 
+void binxlate_stop(struct binxlate *binxlate, void *context)
+{
+    (void)binxlate;
+    (void)context;
+}
+
 void binxlate_reset(struct binxlate *binxlate)
 {
     (void)binxlate;

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * How long the guest may run before its next timer, under the real-time policy of the clock.
+ *
+ * A slice should end when the soonest timer is due, whatever the guest does: a loop of a thousand instructions a
+ * microsecond, code that has to be translated first, device accesses. No number of instructions says that in advance, so
+ * a host timer does: its signal stops the processor a little before the deadline, by as much as signals are found to come
+ * late, and the rest is a slice of so many instructions as lately ran in that time.
+ *
+ *   slice begins           signal: KICK                  timer due
+ *   |--------- unbounded --------|-- counted instructions --|
+ *
+ * One pacer belongs to the thread that runs its VM. Nothing here is used under -icount, whose slices are exact.
+ */
+#ifndef VM_PACER_H
+#define VM_PACER_H
+
+#include <signal.h>
+#include <time.h>
+
+#include "cpu/vcpu.h"
+
+struct binxlate;
+
+struct pacer {
+    struct vcpu *cpu;
+    struct binxlate *engine; /* NULL: the interpreter */
+    timer_t timer;
+    bool has_timer;
+    uint64_t alarm_ns; /* host time that the host timer is set for; CLOCK_NEVER: it is not */
+    uint64_t late_ns;  /* how late its signals come, on average */
+    uint64_t rate;     /* instructions in 1024 ns, lately */
+    uint64_t began_ns, began_insns;
+};
+
+void pacer_init(struct pacer *pacer, struct vcpu *cpu, struct binxlate *engine);
+/* Take a host timer for the calling thread, which will run the processor until pacer_close(). Without one, or where the
+ * host has none to give, slices are counted instructions. */
+void pacer_open(struct pacer *pacer);
+void pacer_close(struct pacer *pacer);
+
+/* A slice begins at host time `now` and should end in `left_ns`: returns its budget in instructions. */
+uint64_t pacer_begin(struct pacer *pacer, uint64_t now, uint64_t left_ns);
+/* It ended. */
+void pacer_end(struct pacer *pacer, uint64_t now);
+/* In mid-slice: something is due in `left_ns`. */
+void pacer_due(struct pacer *pacer, uint64_t left_ns);
+/* The thread is about to sleep `wait_ns`: it wakes by itself. */
+void pacer_idle(struct pacer *pacer, uint64_t wait_ns);
+
+/* The host's monotonic clock. */
+uint64_t pacer_host_now(void);
+
+#endif
