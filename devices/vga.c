@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * VGA: ports, registers, the DISPI interface and the PCI function. The other files are named in vga.h.
+ * VGA: ports, registers and the PCI function. The other files are named in vga.h.
  *
- * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video subsystem"; Bochs VBE DISPI interface.
+ * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video subsystem".
  *
  *   3C0 attribute index/data   3C1 attribute data   3C2 misc (w), status 0 (r)   3C3 subsystem enable
  *   3C4 SEQ index  3C5 data    3C6 DAC mask   3C7 DAC read index (w), state (r)  3C8 DAC write index   3C9 DAC data
  *   3CA feature (r)   3CC misc (r)   3CE GFX index   3CF data
  *   3x4 CRTC index    3x5 data       3xA status 1 (r), feature (w)      x = D colour, B monochrome (misc bit 0)
- *
- * The retrace bits of status 1 follow from the CRT controller's timing registers and the virtual clock.
  *
  * Not modelled: see vga.h. Port 3C3 is stored only.
  */
@@ -17,28 +15,10 @@
 
 #include <stdlib.h>
 
-#define MISC_COLOR        0x01u
-#define STATUS_0_SENSE    0x10u
-#define STATUS_1_BLANK    0x01u
-#define STATUS_1_VRETRACE 0x08u
-#define ATTR_INDEX_MASK   0x3fu
-#define CRTC_PROTECT      0x80u /* in register 11h: registers 0-7 */
-#define DOT_CLOCK_25      25175000u
-#define DOT_CLOCK_28      28322000u
-#define DAC_STATE_READ    3u
-#define APERTURE_BASE     0xa0000
-#define APERTURE_SIZE     0x20000
-#define REGISTERS_SIZE    0x1000u
-#define REGISTERS_PORTS   0x400u /* 3C0-3DF */
-#define REGISTERS_DISPI   0x500u
-#define REGISTERS_EXT     0x600u /* size of this block, frame buffer byte order */
-#define EXT_LITTLE_ENDIAN 0x1e1e1e1eu
-
-#define DISPI_ID_FIRST 0xb0c0u
-#define DISPI_ID_LAST  0xb0c5u
-#define DISPI_MAX_XRES 2560u
-#define DISPI_MAX_YRES 1600u
-#define DISPI_MAX_BPP  32u
+#define STATUS_0_SENSE 0x10u
+#define DAC_STATE_READ 3u
+#define APERTURE_BASE  0xa0000
+#define APERTURE_SIZE  0x20000
 
 static const uint8_t seq_writable[VGA_SEQ_COUNT] = {0x03, 0x3d, 0x0f, 0x3f, 0x0e};
 static const uint8_t gfx_writable[VGA_GFX_COUNT] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff};
@@ -76,53 +56,6 @@ static const struct snap_field vga_fields[] = {
 
 static const struct snap_desc vga_snap = {
     .name = "vga", .version = 1, SNAP_FIELDS(vga_fields), .post_load = vga_post_load};
-
-/* --- Status: where the beam is ------------------------------------------------------------------------ */
-
-struct beam {
-    uint64_t column, line; /* in characters and scan lines */
-    unsigned visible_columns, visible_lines, retrace_first, retrace_lines;
-};
-
-/* 10-bit vertical values have bits 9 and 8 in the overflow register. */
-static unsigned vertical_value(const struct vga *vga, unsigned index, unsigned bit_8, unsigned bit_9)
-{
-    uint8_t overflow = vga->crtc[0x07];
-    return vga->crtc[index] | ((overflow >> bit_8) & 1u) << 8 | ((overflow >> bit_9) & 1u) << 9;
-}
-
-static void find_beam(const struct vga *vga, struct beam *beam)
-{
-    uint64_t now = clock_now(vga->device.board->clock);
-    uint64_t columns = vga->crtc[0x00] + 5u, lines = vertical_value(vga, 0x06, 0, 5) + 2u;
-    uint64_t dots = columns * lines * (vga->seq[1] & 1 ? 8 : 9) * (vga->seq[1] & 8 ? 2 : 1);
-    uint64_t dot_clock = (vga->misc & 0x0c) == 0x04 ? DOT_CLOCK_28 : DOT_CLOCK_25;
-    uint64_t frame_ns = MAX(muldiv64(dots, NS_PER_SEC, dot_clock), 1u);
-    uint64_t position = muldiv64(now % frame_ns, columns * lines, frame_ns);
-
-    beam->column = position % columns;
-    beam->line = position / columns;
-    beam->visible_columns = vga->crtc[0x01] + 1u;
-    beam->visible_lines = vertical_value(vga, 0x12, 1, 6) + 1u;
-    beam->retrace_first = vertical_value(vga, 0x10, 2, 7);
-    beam->retrace_lines = ((vga->crtc[0x11] & 15u) - beam->retrace_first) & 15u;
-}
-
-static uint8_t read_status_1(struct vga *vga)
-{
-    struct beam beam;
-    uint8_t status = 0;
-
-    find_beam(vga, &beam);
-    vga->attr_data = false;
-    if (beam.column >= beam.visible_columns || beam.line >= beam.visible_lines) {
-        status |= STATUS_1_BLANK;
-    }
-    if (beam.line >= beam.retrace_first && beam.line < beam.retrace_first + MAX(beam.retrace_lines, 1u)) {
-        status |= STATUS_1_VRETRACE | STATUS_1_BLANK;
-    }
-    return status;
-}
 
 /* --- Register files ----------------------------------------------------------------------------------- */
 
@@ -211,7 +144,8 @@ static uint8_t read_crtc_port(struct vga *vga, unsigned port)
     case 0x5:
         return vga->crtc_index < VGA_CRTC_COUNT ? vga->crtc[vga->crtc_index] : 0;
     case 0xa:
-        return read_status_1(vga);
+        vga->attr_data = false;
+        return vga_crtc_status(vga);
     default:
         return 0xff;
     }
@@ -237,7 +171,7 @@ static void write_crtc_port(struct vga *vga, unsigned port, uint8_t value)
     }
 }
 
-static uint8_t read_port(struct vga *vga, unsigned port)
+uint8_t vga_port_read(struct vga *vga, unsigned port)
 {
     switch (port) {
     case 0x3c0:
@@ -273,9 +207,8 @@ static uint8_t read_port(struct vga *vga, unsigned port)
     }
 }
 
-static void write_port(struct vga *vga, unsigned port, uint8_t value)
+static void write_register(struct vga *vga, unsigned port, uint8_t value)
 {
-    vga_touch(vga);
     switch (port) {
     case 0x3c0:
         write_attribute(vga, value);
@@ -318,207 +251,32 @@ static void write_port(struct vga *vga, unsigned port, uint8_t value)
     }
 }
 
+void vga_port_write(struct vga *vga, unsigned port, uint8_t value)
+{
+    write_register(vga, port, value);
+    vga_touch(vga);
+    if (port == 0x3c2 || port == 0x3c5 || port == 0x3cf) {
+        vga_window_update(vga);
+    }
+}
+
 static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
 {
     const struct vga_port_range *range = opaque;
     (void)size;
-    return read_port(range->vga, (unsigned)(range->region.base + offset));
+    return vga_port_read(range->vga, (unsigned)(range->region.base + offset));
 }
 
 static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     const struct vga_port_range *range = opaque;
     (void)size;
-    write_port(range->vga, (unsigned)(range->region.base + offset), (uint8_t)value);
+    vga_port_write(range->vga, (unsigned)(range->region.base + offset), (uint8_t)value);
 }
 
 static const struct region_ops port_ops = {.read = port_read, .write = port_write, .max_size = 1};
 
-/* --- The DISPI interface ------------------------------------------------------------------------------ */
-
-static uint32_t dispi_line_bytes(unsigned width, unsigned bpp)
-{
-    return bpp == 4 ? width / 2 : width * ((bpp + 7) / 8);
-}
-
-static uint16_t clamp16(uint32_t value, uint32_t low, uint32_t high)
-{
-    return (uint16_t)MIN(MAX(value, low), high);
-}
-
-/* Bring the geometry into the memory there is: whatever was written, the picture lies inside VRAM. */
-static void dispi_fit(struct vga *vga)
-{
-    uint16_t *r = vga->dispi;
-    unsigned bpp = r[DISPI_BPP];
-
-    if (bpp != 4 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32) {
-        r[DISPI_BPP] = 8;
-    }
-    r[DISPI_XRES] = clamp16(r[DISPI_XRES], 8, DISPI_MAX_XRES) & 0xfff8;
-    r[DISPI_VIRT_WIDTH] = clamp16(r[DISPI_VIRT_WIDTH], r[DISPI_XRES], 0xfff8) & 0xfff8;
-    uint32_t line = dispi_line_bytes(r[DISPI_VIRT_WIDTH], r[DISPI_BPP]);
-    uint32_t lines = (uint32_t)(VGA_VRAM_SIZE / line);
-    r[DISPI_YRES] = clamp16(r[DISPI_YRES], 1, MIN(lines, DISPI_MAX_YRES));
-    r[DISPI_VIRT_HEIGHT] = clamp16(lines, 1, 0xffff);
-    r[DISPI_X_OFFSET] = clamp16(r[DISPI_X_OFFSET], 0, r[DISPI_VIRT_WIDTH] - r[DISPI_XRES]);
-    r[DISPI_Y_OFFSET] = clamp16(r[DISPI_Y_OFFSET], 0, (uint32_t)(r[DISPI_VIRT_HEIGHT] - r[DISPI_YRES]));
-}
-
-static void dispi_clear_screen(struct vga *vga)
-{
-    struct ram *ram = vga->device.board->mem->ram;
-    uint64_t size = (uint64_t)vga->dispi[DISPI_YRES] *
-                    dispi_line_bytes(vga->dispi[DISPI_VIRT_WIDTH], vga->dispi[DISPI_BPP]);
-
-    size = MIN(size, VGA_VRAM_SIZE);
-    ram_watch_notify(ram, vga->vram, size);
-    memset(ram_ptr(ram, vga->vram), 0, size);
-}
-
-static void dispi_enable(struct vga *vga, uint16_t value)
-{
-    bool starts = (value & DISPI_ENABLED) && !vga_dispi_active(vga);
-
-    vga->dispi[DISPI_ENABLE] = value & (DISPI_ENABLED | DISPI_GETCAPS | DISPI_BANK_GRANULARITY_32K |
-                                        DISPI_8BIT_DAC | DISPI_LFB_ENABLED | DISPI_NOCLEARMEM);
-    if (!(value & DISPI_ENABLED)) {
-        vga->dispi[DISPI_BANK] = 0;
-    }
-    if (starts) {
-        vga->dispi[DISPI_VIRT_WIDTH] = vga->dispi[DISPI_XRES];
-        vga->dispi[DISPI_X_OFFSET] = vga->dispi[DISPI_Y_OFFSET] = 0;
-        dispi_fit(vga);
-        if (!(value & DISPI_NOCLEARMEM)) {
-            dispi_clear_screen(vga);
-        }
-    }
-}
-
-static void dispi_write(struct vga *vga, unsigned index, uint16_t value)
-{
-    vga_touch(vga);
-    switch (index) {
-    case DISPI_ID:
-        if (value >= DISPI_ID_FIRST && value <= DISPI_ID_LAST) {
-            vga->dispi[DISPI_ID] = value;
-        }
-        return;
-    case DISPI_ENABLE:
-        dispi_enable(vga, value);
-        return;
-    case DISPI_XRES:
-    case DISPI_YRES:
-    case DISPI_BPP:
-    case DISPI_VIRT_WIDTH:
-    case DISPI_X_OFFSET:
-    case DISPI_Y_OFFSET:
-        vga->dispi[index] = value;
-        break;
-    case DISPI_BANK:
-        vga->dispi[DISPI_BANK] = value & (VGA_VRAM_SIZE / (64 * KIB) - 1);
-        break;
-    default: /* the rest is read-only, or is not there */
-        return;
-    }
-    if (vga_dispi_active(vga)) {
-        dispi_fit(vga);
-    }
-}
-
-static uint16_t dispi_read(const struct vga *vga, unsigned index)
-{
-    if (vga->dispi[DISPI_ENABLE] & DISPI_GETCAPS) {
-        switch (index) {
-        case DISPI_XRES:
-            return DISPI_MAX_XRES;
-        case DISPI_YRES:
-            return DISPI_MAX_YRES;
-        case DISPI_BPP:
-            return DISPI_MAX_BPP;
-        default:
-            break;
-        }
-    }
-    return index < DISPI_COUNT ? vga->dispi[index] : 0;
-}
-
-/* Words: index at 1CE, data at 1CF or, aligned, at 1D0. */
-static uint64_t dispi_port_read(void *opaque, uint64_t offset, unsigned size)
-{
-    const struct vga *vga = opaque;
-    if (size != 2 || offset > 2) {
-        return UINT64_MAX;
-    }
-    return offset == 0 ? vga->dispi_index : dispi_read(vga, vga->dispi_index);
-}
-
-static void dispi_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    struct vga *vga = opaque;
-    if (size != 2 || offset > 2) {
-        return;
-    }
-    if (offset == 0) {
-        vga->dispi_index = (uint16_t)value;
-    } else {
-        dispi_write(vga, vga->dispi_index, (uint16_t)value);
-    }
-}
-
-static const struct region_ops dispi_port_ops = {
-    .read = dispi_port_read, .write = dispi_port_write, .max_size = 2};
-
-/* --- The registers as memory: BAR 2 ------------------------------------------------------------------- */
-
-static uint64_t registers_read(void *opaque, uint64_t offset, unsigned size)
-{
-    struct vga *vga = opaque;
-    unsigned at = (unsigned)offset;
-
-    if (at >= REGISTERS_PORTS && at < REGISTERS_PORTS + 0x20) {
-        uint64_t value = 0;
-        for (unsigned i = 0; i < size; i++) {
-            value |= (uint64_t)read_port(vga, 0x3c0 + at - REGISTERS_PORTS + i) << (8 * i);
-        }
-        return value;
-    }
-    if (at >= REGISTERS_DISPI && at < REGISTERS_DISPI + 2 * DISPI_COUNT) {
-        return dispi_read(vga, (at - REGISTERS_DISPI) / 2);
-    }
-    if (at == REGISTERS_EXT) {
-        return 8;
-    }
-    return at == REGISTERS_EXT + 4 ? EXT_LITTLE_ENDIAN : 0;
-}
-
-static void registers_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    struct vga *vga = opaque;
-    unsigned at = (unsigned)offset;
-
-    if (at >= REGISTERS_PORTS && at < REGISTERS_PORTS + 0x20) {
-        for (unsigned i = 0; i < size; i++) {
-            write_port(vga, 0x3c0 + at - REGISTERS_PORTS + i, (uint8_t)(value >> (8 * i)));
-        }
-    } else if (at >= REGISTERS_DISPI && at < REGISTERS_DISPI + 2 * DISPI_COUNT && size == 2) {
-        dispi_write(vga, (at - REGISTERS_DISPI) / 2, (uint16_t)value);
-    }
-}
-
-static const struct region_ops registers_ops = {
-    .read = registers_read, .write = registers_write, .max_size = 4};
-
 /* --- Life --------------------------------------------------------------------------------------------- */
-
-/* A frame that the picture was read from is written through BAR 0: hear of it once, until it is read again. */
-static void frame_written(void *opaque, roff_t roff, uint64_t length)
-{
-    struct vga *vga = opaque;
-    (void)length;
-    ram_watch_clear(vga->device.board->mem->ram, roff >> PAGE_SHIFT, RAM_WATCH_DISPLAY);
-    vga_touch(vga);
-}
 
 struct display vga_display(struct vga *vga)
 {
@@ -535,9 +293,10 @@ static int vga_post_load(void *object, struct error *error)
         return result;
     }
     if (vga_dispi_active(vga)) {
-        dispi_fit(vga);
+        vga_dispi_fit(vga);
     }
-    vga_touch(vga);
+    vga_window_restore(vga);
+    vga_picture_invalidate(vga);
     return 0;
 }
 
@@ -547,6 +306,7 @@ static void vga_reset(struct device *device)
     struct vga *vga = CONTAINER_OF(device, struct vga, device);
 
     pci_function_reset(&vga->pci);
+    vga_window_close(vga);
     vga->misc = vga->feature = 0;
     vga->enable = 1;
     vga->seq_index = vga->gfx_index = vga->crtc_index = vga->attr_index = 0;
@@ -578,6 +338,8 @@ static void vga_fini(struct device *device)
     }
     addr_space_remove(device->board->io, &vga->dispi_ports);
     addr_space_remove(device->board->mem, &vga->aperture);
+    addr_space_remove(device->board->mem, &vga->window);
+    display_surface_fini(&vga->picture.surface);
     pci_function_fini(&vga->pci);
     free(vga);
 }
@@ -607,10 +369,11 @@ static void add_regions(struct vga *vga)
         region_init_io(&range->region, ranges[i].name, ranges[i].base, ranges[i].size, &port_ops, range);
         addr_space_add(io, &range->region);
     }
-    region_init_io(&vga->dispi_ports, "vbe-dispi", 0x1ce, 4, &dispi_port_ops, vga);
+    region_init_io(&vga->dispi_ports, "vbe-dispi", 0x1ce, 4, &vga_dispi_port_ops, vga);
     addr_space_add(io, &vga->dispi_ports);
     region_init_io(&vga->aperture, "vga-aperture", APERTURE_BASE, APERTURE_SIZE, &vga_aperture_ops, vga);
     addr_space_add(vga->device.board->mem, &vga->aperture);
+    vga_window_init(vga);
 }
 
 uint64_t vga_rom_memory(size_t rom_size)
@@ -654,17 +417,18 @@ struct vga *vga_create(struct board *board, struct pci_bus *bus, const void *rom
     }
     device_init(&vga->device, &vga_device_ops, board, NULL);
     pci_function_init(&vga->pci, bus, (unsigned)slot, 0, &identity);
-    vga->vram = ram_alloc(board->mem->ram, VGA_VRAM_SIZE);
+    vga->vram = ram_alloc(board->mem->ram, VGA_MEMORY_SIZE);
     if (vga->vram == UINT64_MAX || (rom && rom_size && !add_rom(vga, rom, rom_size))) {
         device_destroy(&vga->device);
         return NULL;
     }
     region_init_memory(&vga->framebuffer, "vga-vram", 0, VGA_VRAM_SIZE, vga->vram, REGION_RW);
-    region_init_io(&vga->registers, "vga-registers", 0, REGISTERS_SIZE, &registers_ops, vga);
+    region_init_io(&vga->registers, "vga-registers", 0, VGA_REGISTERS_SIZE, &vga_register_ops, vga);
     pci_function_add_bar(&vga->pci, 0, PCI_BAR_PREFETCHABLE, &vga->framebuffer);
     pci_function_add_bar(&vga->pci, 2, PCI_BAR_MEMORY, &vga->registers);
-    ram_set_watcher(board->mem->ram, RAM_WATCH_DISPLAY, frame_written, vga);
+    ram_set_watcher(board->mem->ram, RAM_WATCH_DISPLAY, vga_picture_written, vga);
     add_regions(vga);
+    vga_picture_invalidate(vga);
     vga_reset(&vga->device);
     return vga;
 }

@@ -24,25 +24,6 @@
 #include "devices/vga.h"
 
 #define VRAM_DWORD_MASK ((uint32_t)(VGA_VRAM_SIZE / 4 - 1))
-#define MISC_RAM_ENABLE 0x02u
-#define SEQ_MAP_MASK    2
-#define SEQ_MEMORY_MODE 4
-#define MEMORY_ODD_EVEN 0x04u /* 0: odd/even addressing for writes */
-#define MEMORY_CHAIN_4  0x08u
-#define MODE_READ_COLOR 0x08u
-#define MODE_ODD_EVEN   0x10u /* for reads */
-
-enum {
-    GFX_SET_RESET = 0,
-    GFX_ENABLE_SET_RESET = 1,
-    GFX_COLOR_COMPARE = 2,
-    GFX_ROTATE = 3,
-    GFX_READ_MAP = 4,
-    GFX_MODE = 5,
-    GFX_MISC = 6,
-    GFX_COLOR_DONT_CARE = 7,
-    GFX_BIT_MASK = 8
-};
 
 /* Where an aperture access goes. */
 struct target {
@@ -51,10 +32,18 @@ struct target {
     uint8_t read_plane;
 };
 
+/* Which dword of VRAM; see vga.h. */
+static uint32_t dword_index(const struct vga *vga, uint32_t offset)
+{
+    if (vga_dispi_active(vga)) {
+        return offset & VRAM_DWORD_MASK;
+    }
+    return (offset & 3) << 14 | ((offset & (VGA_PLANE_SIZE - 1)) >> 2);
+}
+
 uint8_t *vga_planes(const struct vga *vga, uint32_t offset)
 {
-    uint32_t mask = vga_dispi_active(vga) ? VRAM_DWORD_MASK : VGA_PLANE_SIZE - 1;
-    return ram_ptr(vga->device.board->mem->ram, vga->vram + 4 * (uint64_t)(offset & mask));
+    return vga_vram(vga) + 4 * (size_t)dword_index(vga, offset);
 }
 
 /* A plane mask as a dword of full bytes. */
@@ -80,27 +69,16 @@ static bool aperture_offset(const struct vga *vga, uint64_t offset, uint32_t *wi
     static const struct {
         uint32_t first, size;
     } maps[4] = {{0x00000, 0x20000}, {0x00000, 0x10000}, {0x10000, 0x8000}, {0x18000, 0x8000}};
-    unsigned select = vga_dispi_active(vga) ? 1 : (vga->gfx[GFX_MISC] >> 2) & 3;
+    unsigned select = vga_dispi_active(vga) ? 1 : (vga->gfx[GFX_MISC] & GFX_MISC_MAP) >> 2;
 
     *within = (uint32_t)offset - maps[select].first;
     return (vga->misc & MISC_RAM_ENABLE) && offset >= maps[select].first && *within < maps[select].size;
 }
 
-static uint32_t bank_offset(const struct vga *vga)
-{
-    return vga_dispi_active(vga) ? (uint32_t)vga->dispi[DISPI_BANK] << 16 : 0;
-}
-
 /* In the packed pixel modes of the DISPI interface the aperture is a window on linear memory. */
 static uint8_t *linear_byte(const struct vga *vga, uint32_t within)
 {
-    uint64_t offset = ((uint64_t)bank_offset(vga) + within) & (VGA_VRAM_SIZE - 1);
-    return ram_ptr(vga->device.board->mem->ram, vga->vram + offset);
-}
-
-static bool is_linear(const struct vga *vga)
-{
-    return vga_dispi_active(vga) && vga->dispi[DISPI_BPP] > 4;
+    return vga_vram(vga) + ((vga_dispi_bank_base(vga) + within) & (VGA_VRAM_SIZE - 1));
 }
 
 /* Odd/even addressing is switched for writes in SEQ4 and for reads in GFX5. */
@@ -120,7 +98,7 @@ static struct target find_target(const struct vga *vga, uint32_t a, bool reading
         target.write_mask &= a & 1 ? 0x0a : 0x05;
         target.read_plane = (target.read_plane & 2) | (a & 1);
     }
-    target.offset += bank_offset(vga);
+    target.offset += vga_dispi_bank_base(vga);
     return target;
 }
 
@@ -141,7 +119,7 @@ static uint8_t read_byte(struct vga *vga, uint64_t address)
     if (!aperture_offset(vga, address, &within)) {
         return 0xff;
     }
-    if (is_linear(vga)) {
+    if (vga_dispi_linear(vga)) {
         return *linear_byte(vga, within);
     }
     struct target target = find_target(vga, within, true);
@@ -187,7 +165,7 @@ static uint32_t write_pipeline(const struct vga *vga, uint8_t value)
     uint8_t bit_mask = gfx[GFX_BIT_MASK];
     uint32_t data;
 
-    switch (gfx[GFX_MODE] & 3) {
+    switch (gfx[GFX_MODE] & MODE_WRITE) {
     case 1:
         return latch;
     case 2:
@@ -224,7 +202,7 @@ static void write_byte(struct vga *vga, uint64_t address, uint8_t value)
     if (!aperture_offset(vga, address, &within)) {
         return;
     }
-    if (is_linear(vga)) {
+    if (vga_dispi_linear(vga)) {
         uint8_t *byte = linear_byte(vga, within);
         notify_write(vga, byte, 1);
         *byte = value;

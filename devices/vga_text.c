@@ -13,55 +13,23 @@
  */
 #include "devices/vga.h"
 
-enum {
-    CRTC_HORIZONTAL_END = 0x01,
-    CRTC_OVERFLOW = 0x07,
-    CRTC_MAX_SCAN_LINE = 0x09,
-    CRTC_CURSOR_START = 0x0a,
-    CRTC_CURSOR_END = 0x0b,
-    CRTC_START_HIGH = 0x0c,
-    CRTC_CURSOR_HIGH = 0x0e,
-    CRTC_VERTICAL_END = 0x12,
-    CRTC_OFFSET = 0x13,
-    CRTC_UNDERLINE = 0x14,
-    CRTC_MODE = 0x17,
-    CRTC_LINE_COMPARE = 0x18
-};
+#define FONT_PLANE 2
 
-enum { ATTR_MODE = 0x10, ATTR_PLANE_ENABLE = 0x12, ATTR_COLOR_SELECT = 0x14 };
-
-#define SEQ_CLOCKING        1
-#define SEQ_CHARACTER_MAP   3
-#define CLOCKING_8_DOTS     0x01u
-#define CLOCKING_SCREEN_OFF 0x20u
-#define GFX_MISC            6
-#define GFX_MISC_GRAPHICS   0x01u
-#define ATTR_INDEX_PAS      0x20u
-#define ATTR_MODE_GRAPHICS  0x01u
-#define ATTR_MODE_BLINK     0x08u
-#define ATTR_MODE_P54       0x80u
-#define CURSOR_OFF          0x20u
-#define DOUBLE_SCAN         0x80u
-#define UNDERLINE_DWORD     0x40u
-#define MODE_BYTE           0x40u
-#define MODE_WRAP_MA15      0x20u
-#define FONT_PLANE          2
-#define PLANES_FRAMES       (4 * VGA_PLANE_SIZE / PAGE_SIZE)
-
-static enum display_kind text_kind(void *opaque)
+enum display_kind vga_kind(const struct vga *vga)
 {
-    const struct vga *vga = opaque;
-
-    if (vga_dispi_active(vga)) {
-        return DISPLAY_GRAPHICS;
-    }
     if ((vga->seq[SEQ_CLOCKING] & CLOCKING_SCREEN_OFF) || !(vga->attr_index & ATTR_INDEX_PAS)) {
         return DISPLAY_BLANK;
     }
-    if ((vga->gfx[GFX_MISC] & GFX_MISC_GRAPHICS) || (vga->attr[ATTR_MODE] & ATTR_MODE_GRAPHICS)) {
+    if (vga_dispi_active(vga) || (vga->gfx[GFX_MISC] & GFX_MISC_GRAPHICS) ||
+        (vga->attr[ATTR_MODE] & ATTR_MODE_GRAPHICS)) {
         return DISPLAY_GRAPHICS;
     }
     return DISPLAY_TEXT;
+}
+
+static enum display_kind text_kind(void *opaque)
+{
+    return vga_kind(opaque);
 }
 
 static uint64_t text_generation(void *opaque)
@@ -70,25 +38,7 @@ static uint64_t text_generation(void *opaque)
     return vga->generation;
 }
 
-/* Plane offset of the cell at an address counter value. */
-static uint32_t cell_offset(const struct vga *vga, uint32_t counter)
-{
-    if (vga->crtc[CRTC_UNDERLINE] & UNDERLINE_DWORD) {
-        return counter << 2 | ((counter >> 12) & 3);
-    }
-    if (vga->crtc[CRTC_MODE] & MODE_BYTE) {
-        return counter;
-    }
-    return counter << 1 | ((counter >> (vga->crtc[CRTC_MODE] & MODE_WRAP_MA15 ? 15 : 13)) & 1);
-}
-
-static unsigned word_register(const struct vga *vga, unsigned high)
-{
-    return (unsigned)vga->crtc[high] << 8 | vga->crtc[high + 1];
-}
-
-/* 0x00RRGGBB of one DAC entry. */
-static uint32_t dac_color(const struct vga *vga, uint8_t entry)
+uint32_t vga_dac_color(const struct vga *vga, uint8_t entry)
 {
     const uint8_t *rgb = &vga->palette[3 * (entry & vga->dac_mask)];
     uint32_t color = 0;
@@ -100,7 +50,7 @@ static uint32_t dac_color(const struct vga *vga, uint8_t entry)
     return color;
 }
 
-static uint32_t attribute_color(const struct vga *vga, unsigned index)
+uint32_t vga_attribute_color(const struct vga *vga, unsigned index)
 {
     uint8_t palette = vga->attr[index & vga->attr[ATTR_PLANE_ENABLE] & 0x0f] & 0x3f;
     uint8_t select = vga->attr[ATTR_COLOR_SELECT];
@@ -108,28 +58,20 @@ static uint32_t attribute_color(const struct vga *vga, unsigned index)
     if (vga->attr[ATTR_MODE] & ATTR_MODE_P54) {
         palette = (uint8_t)((palette & 0x0f) | (select & 3) << 4);
     }
-    return dac_color(vga, (uint8_t)((palette & 0x3f) | (select & 0x0c) << 4));
+    return vga_dac_color(vga, (uint8_t)((palette & 0x3f) | (select & 0x0c) << 4));
 }
 
 /* Scan lines that one row of cells takes on the screen. */
 static unsigned row_lines(const struct vga *vga)
 {
     uint8_t max_scan_line = vga->crtc[CRTC_MAX_SCAN_LINE];
-    return ((max_scan_line & 0x1fu) + 1) * (max_scan_line & DOUBLE_SCAN ? 2 : 1);
-}
-
-static unsigned visible_lines(const struct vga *vga)
-{
-    uint8_t overflow = vga->crtc[CRTC_OVERFLOW];
-    return (vga->crtc[CRTC_VERTICAL_END] | (overflow & 0x02u) << 7 | (overflow & 0x40u) << 3) + 1;
+    return ((max_scan_line & 0x1fu) + 1) * (max_scan_line & CRTC_DOUBLE_SCAN ? 2 : 1);
 }
 
 /* The first row below the line compare: from there the address counter starts at 0 again. */
 static unsigned split_row(const struct vga *vga)
 {
-    unsigned line = vga->crtc[CRTC_LINE_COMPARE] | (vga->crtc[CRTC_OVERFLOW] & 0x10u) << 4 |
-                    (vga->crtc[CRTC_MAX_SCAN_LINE] & 0x40u) << 3;
-    return line / row_lines(vga) + 1;
+    return vga_crtc_line_compare(vga) / row_lines(vga) + 1;
 }
 
 static uint32_t row_counter(const struct vga *vga, unsigned row)
@@ -138,13 +80,13 @@ static uint32_t row_counter(const struct vga *vga, unsigned row)
     if (row >= split) {
         return (row - split) * pitch;
     }
-    return word_register(vga, CRTC_START_HIGH) + row * pitch;
+    return vga_crtc_word(vga, CRTC_START_HIGH) + row * pitch;
 }
 
 static void read_geometry(const struct vga *vga, struct display_text *text)
 {
-    text->columns = vga->crtc[CRTC_HORIZONTAL_END] + 1u;
-    text->rows = MIN(MAX(visible_lines(vga) / row_lines(vga), 1u), DISPLAY_TEXT_MAX_ROWS);
+    text->columns = vga_crtc_columns(vga);
+    text->rows = MIN(MAX(vga_crtc_lines(vga) / row_lines(vga), 1u), DISPLAY_TEXT_MAX_ROWS);
     text->cell_width = vga->seq[SEQ_CLOCKING] & CLOCKING_8_DOTS ? 8 : 9;
     text->cell_height = (vga->crtc[CRTC_MAX_SCAN_LINE] & 0x1fu) + 1;
     text->blink = (vga->attr[ATTR_MODE] & ATTR_MODE_BLINK) != 0;
@@ -153,34 +95,23 @@ static void read_geometry(const struct vga *vga, struct display_text *text)
     text->cursor_visible = false;
     text->cursor_column = text->cursor_row = 0;
     for (unsigned i = 0; i < DISPLAY_TEXT_COLORS; i++) {
-        text->color[i] = attribute_color(vga, i);
+        text->color[i] = vga_attribute_color(vga, i);
     }
 }
 
 static void read_row(const struct vga *vga, struct display_text *text, unsigned row)
 {
-    uint32_t counter = row_counter(vga, row), cursor = word_register(vga, CRTC_CURSOR_HIGH);
+    uint32_t counter = row_counter(vga, row), cursor = vga_crtc_word(vga, CRTC_CURSOR_HIGH);
     struct display_cell *cell = &text->cell[row * text->columns];
 
     for (unsigned column = 0; column < text->columns; column++) {
-        const uint8_t *planes = vga_planes(vga, cell_offset(vga, counter + column));
+        const uint8_t *planes = vga_planes(vga, vga_crtc_offset(vga, counter + column, 0));
         cell[column] = (struct display_cell){.character = planes[0], .attribute = planes[1]};
     }
     if (cursor - counter < text->columns) {
         text->cursor_column = cursor - counter;
         text->cursor_row = row;
-        text->cursor_visible = !(vga->crtc[CRTC_CURSOR_START] & CURSOR_OFF);
-    }
-}
-
-/* Writes that bypass the aperture, through BAR 0, are noticed by a watch on the frames the picture was read from. */
-static void watch_planes(struct vga *vga)
-{
-    if (!vga->framebuffer.enabled) {
-        return;
-    }
-    for (uint64_t i = 0; i < PLANES_FRAMES; i++) {
-        ram_watch_set(vga->device.board->mem->ram, (vga->vram >> PAGE_SHIFT) + i, RAM_WATCH_DISPLAY);
+        text->cursor_visible = !(vga->crtc[CRTC_CURSOR_START] & CRTC_CURSOR_OFF);
     }
 }
 
@@ -191,7 +122,8 @@ static bool text_read(void *opaque, struct display_text *text)
     if (text_kind(vga) != DISPLAY_TEXT) {
         return false;
     }
-    watch_planes(vga);
+    vga_picture_watch(vga);
+    vga_window_pull(vga);
     read_geometry(vga, text);
     for (unsigned row = 0; row < text->rows; row++) {
         read_row(vga, text, row);
@@ -199,13 +131,19 @@ static bool text_read(void *opaque, struct display_text *text)
     return true;
 }
 
-/* SEQ3: font 0 in bits 4, 1:0; font 1 in bits 5, 3:2. The low two bits choose 16 KiB, the third adds 8 KiB. */
+/* SEQ3: font 0 in bits 4, 1:0; font 1 in bits 5, 3:2. The low two bits choose 16 KiB, the third adds 8 KiB. Attribute
+ * bit 3 chooses font 1, which is the map that bits 5, 3:2 name when it is set. */
+uint32_t vga_font_offset(const struct vga *vga, unsigned font)
+{
+    uint8_t map = vga->seq[SEQ_CHARACTER_MAP];
+    unsigned select = font ? (map >> 2) & 3 : map & 3, upper = font ? (map >> 5) & 1 : (map >> 4) & 1;
+    return select * 0x4000 + upper * 0x2000;
+}
+
 static void text_read_glyph(void *opaque, unsigned font, uint8_t character, uint8_t rows[DISPLAY_GLYPH_ROWS])
 {
     const struct vga *vga = opaque;
-    uint8_t map = vga->seq[SEQ_CHARACTER_MAP];
-    unsigned select = font ? (map >> 2) & 3 : map & 3, upper = font ? (map >> 5) & 1 : (map >> 4) & 1;
-    uint32_t offset = select * 0x4000 + upper * 0x2000 + character * DISPLAY_GLYPH_ROWS;
+    uint32_t offset = vga_font_offset(vga, font) + character * DISPLAY_GLYPH_ROWS;
 
     for (unsigned row = 0; row < DISPLAY_GLYPH_ROWS; row++) {
         rows[row] = vga_planes(vga, offset + row)[FONT_PLANE];
@@ -215,6 +153,7 @@ static void text_read_glyph(void *opaque, unsigned font, uint8_t character, uint
 const struct display_ops vga_display_ops = {
     .kind = text_kind,
     .generation = text_generation,
+    .update = vga_picture_update,
     .read_text = text_read,
     .read_glyph = text_read_glyph,
 };

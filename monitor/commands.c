@@ -10,6 +10,7 @@
 
 #include "cpu/insn.h"
 #include "monitor/monitor.h"
+#include "monitor/screendump.h"
 
 enum { MAX_WORDS = 8, DUMP_MAX = 65536 };
 
@@ -307,6 +308,23 @@ static void run_log(struct vm *vm, const struct command_line *line, FILE *out)
     }
 }
 
+/* ---- the screen ---- */
+
+static void run_screendump(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct error error;
+    struct display display;
+
+    if (!pc_vga(vm->pc)) {
+        fprintf(out, "there is no display adapter (-vga none)\n");
+        return;
+    }
+    display = vga_display(pc_vga(vm->pc));
+    if (screendump_write(&display, line->word[1], &error) < 0) {
+        fprintf(out, "%s\n", error.text);
+    }
+}
+
 /* ---- info ---- */
 
 static void info_status(struct vm *vm, FILE *out)
@@ -398,6 +416,8 @@ static const struct command commands[] = {
     {"gva2gpa", NULL, "ADDR", "translate a linear address", 1, run_gva2gpa},
     {"memsave", NULL, "ADDR SIZE FILE", "save memory by linear address", 3, run_memsave},
     {"pmemsave", NULL, "ADDR SIZE FILE", "save memory by physical address", 3, run_pmemsave},
+    {"screendump", NULL, "FILE", "write the screen to FILE: PNG, or PPM by the name's .ppm", 1,
+     run_screendump},
     {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
 };
 
