@@ -310,7 +310,17 @@ static bool fill_entry(struct binxlate *x, struct block *block, const struct sit
     x->last_fault_pc = x->run.fault_pc;
     x->last_fault_linear = linear;
     x->stats.shadow_fills++;
-    TRY(shadow_fill(&x->shadow, &cpu->paging, linear, flags, &usable, &error_code));
+    if (!shadow_fill(&x->shadow, &cpu->paging, linear, flags, &usable, &error_code)) {
+        x->page_fault = (struct page_fault){
+            .pending = true,
+            .rip = cpu->rip,
+            .insn_count = cpu->insn_count,
+            .linear = linear,
+            .flags = flags,
+        };
+        x->last_fault_pc = NULL;
+        return false;
+    }
     if (!usable && ++block->slow_faults[site->index] >= SLOW_FAULTS) {
         block->slow_faults[site->index] = 0;
         add_trait(x, block, site->index, TRAIT_SLOW);
@@ -429,6 +439,23 @@ static bool interpret(struct binxlate *x, uint64_t insns, enum vcpu_exit *why)
     return *why != VCPU_EXIT_BUDGET || cpu->insn_count < MIN(before + insns, cpu->budget_end);
 }
 
+/*
+ * The instruction that a page fault was delivered for is to be executed again, by the interpreter if the handler's IRET
+ * has set RF as it should. Where the handler has left the page as that access wants it, spare what follows the host fault.
+ */
+static void expect_retry(struct binxlate *x)
+{
+    struct vcpu *cpu = x->cpu;
+    const struct page_fault *fault = &x->page_fault;
+
+    if (fault->rip == cpu->rip && fault->insn_count < cpu->insn_count &&
+        (fault->flags & PAGEWALK_USER) == view_flag(cpu)) {
+        x->stats.shadow_fills++;
+        shadow_prefill(&x->shadow, &cpu->paging, fault->linear, fault->flags);
+        x->page_fault.pending = false;
+    }
+}
+
 enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
 {
     struct vcpu *cpu = x->cpu;
@@ -441,6 +468,9 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
     while (cpu->insn_count < cpu->budget_end && !x->broken) {
         struct block *block = NULL;
         uint64_t insns = x->interpret;
+        if (x->page_fault.pending) {
+            expect_retry(x);
+        }
         if (insns == 0 && (attention(cpu) || cpu->halted)) {
             insns = 1;
         } else if (insns == 0) {

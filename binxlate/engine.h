@@ -183,6 +183,15 @@ struct arena {
     size_t size, used;
 };
 
+/* An access that the guest's tables refused. */
+struct page_fault {
+    bool pending;        /* the instruction has not been tried again */
+    uint64_t rip;        /* of the instruction */
+    uint64_t insn_count; /* when it was refused */
+    lin_t linear;        /* of the access */
+    unsigned flags;      /* of the access: enum pagewalk_flags */
+};
+
 struct binxlate {
     struct vcpu *cpu;
     struct run_state run;
@@ -213,6 +222,7 @@ struct binxlate {
     unsigned fpu_credit;              /* stays outside until the units are given back */
     const uint8_t *last_fault_pc;
     uint64_t last_fault_linear;
+    struct page_fault page_fault;
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
     bool shadow_ready, broken;

@@ -496,14 +496,10 @@ static void fill_line(struct fill *fill, const struct pagewalk *walk, uint32_t p
     note_lines(fill, chunk_of(page), line_bit(page), global);
 }
 
-bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags,
-                 bool *usable, uint32_t *error_code)
+/* Enter what a walk found. True: the entry can be used for this access. */
+static bool enter_walk(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags,
+                       const struct pagewalk *walk)
 {
-    struct pagewalk walk;
-    if (!pagewalk(ctx, linear, flags | PAGEWALK_SET_AD, &walk)) {
-        *error_code = walk.error_code;
-        return false;
-    }
     shadow->stats.fills++;
     uint32_t page = (uint32_t)linear >> PAGE_SHIFT;
     struct fill fill = {
@@ -514,15 +510,38 @@ bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t line
         .flags = flags,
         .backing = {.first = 1, .last = 0},
     };
-    struct shadow_source source = find_source(ctx, &walk);
+    struct shadow_source source = find_source(ctx, walk);
     note_source(shadow, fill.space, chunk_of(page), &source);
     if (source.page_shift == PAGE_SHIFT) {
-        fill_line(&fill, &walk, page, source.table_roff);
+        fill_line(&fill, walk, page, source.table_roff);
     } else {
-        fill_chunk(&fill, &walk, page, source.page_shift);
+        fill_chunk(&fill, walk, page, source.page_shift);
     }
-    *usable = get_entry(fill.table, access_kind(flags), page) != SHADOW_UNUSABLE;
+    return get_entry(fill.table, access_kind(flags), page) != SHADOW_UNUSABLE;
+}
+
+bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags,
+                 bool *usable, uint32_t *error_code)
+{
+    struct pagewalk walk;
+    if (!pagewalk(ctx, linear, flags | PAGEWALK_SET_AD, &walk)) {
+        *error_code = walk.error_code;
+        return false;
+    }
+    *usable = enter_walk(shadow, ctx, linear, flags, &walk);
     return true;
+}
+
+bool shadow_prefill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags)
+{
+    struct pagewalk walk;
+    TRY(pagewalk(ctx, linear, flags, &walk));
+    for (unsigned i = ctx->mode == PAGING_PAE ? 1 : 0; i < walk.level_count;
+         i++) { /* PDPTEs have no A flag */
+        TRY(walk.level[i].entry & ENTRY_A);
+    }
+    TRY(!(flags & PAGEWALK_WRITE) || walk.dirty);
+    return enter_walk(shadow, ctx, linear, flags, &walk);
 }
 
 /* ---- Flushing ------------------------------------------------------------------------------------------ */

@@ -141,6 +141,12 @@ bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t line
                  bool *usable, uint32_t *error_code);
 
 /*
+ * The same without a trace in the guest's tables: the page is entered if an access with these flags would find A set in
+ * all entries, and D for a write. True: it was, and the entry can be used.
+ */
+bool shadow_prefill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t linear, unsigned flags);
+
+/*
  * A CR3 load, in one of two ways.
  *
  * shadow_switch: the space of ctx (its CR3 and PDPTEs) becomes current, with those of its entries that its

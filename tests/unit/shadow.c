@@ -186,6 +186,26 @@ Test(shadow, fill_gives_a_host_pointer)
     check();
 }
 
+Test(shadow, prefill_leaves_no_trace_in_the_tables)
+{
+    map(0x5000, 0x9000 | P | W);
+    cr_assert(!shadow_prefill(&shadow, &ctx, 0x5000, READ), "the directory entry has no A flag");
+    cr_assert_eq(load_le32(ram.host + DIRECTORY), TABLE | P | W | U);
+    store_le32(ram.host + DIRECTORY, TABLE | P | W | U | A);
+    cr_assert(!shadow_prefill(&shadow, &ctx, 0x5000, READ), "the page-table entry has none");
+    map(0x5000, 0x9000 | P | W | A);
+    cr_assert(!shadow_prefill(&shadow, &ctx, 0x5000, WRITE), "no D flag");
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x5000), 0);
+    cr_assert(shadow_prefill(&shadow, &ctx, 0x5000, READ));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x5000), R__);
+    cr_assert_eq(pte_of(0x5000), 0x9000 | P | W | A);
+    map(0x5000, 0x9000 | P | W | A | D);
+    cr_assert(shadow_prefill(&shadow, &ctx, 0x5000, WRITE));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x5000), RW_);
+    cr_assert(!shadow_prefill(&shadow, &ctx, 0x6000, READ), "not mapped");
+    check();
+}
+
 Test(shadow, page_zero_is_like_any_other)
 {
     cr_assert_eq(fault(0, READ), 0);
