@@ -7,7 +7,7 @@
  *   translate.c  a run of guest instructions into a block
  *   gen*.c       generators: one guest instruction into host code
  *   dispatch.c   the loop around translated code: look-ups, chaining, call-outs, budget
- *   thunk.c      the ways into translated code and out of it
+ *   thunk*.c     the ways into translated code and out of it; instructions too long to be part of a block
  *   fpu.c        the guest's x87, MMX and SSE state in the host's units
  *   stack.c      the stack of translated code
  *   fault.c      host signals inside translated code
@@ -209,6 +209,8 @@ struct binxlate {
     const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
     const void *jump;          /* continue at REG_LINEAR by way of the jump cache */
     const void *return_missed; /* the same for a return with no call before it */
+    const void *rep_movs[3];   /* REP MOVS, by the logarithm of the element's size: thunk_rep.c */
+    const void *rep_stos[3];   /* REP STOS */
 
     struct block **bucket;   /* BLOCK_BUCKETS */
     const void **jump_cache; /* JUMP_CACHES times JUMP_CACHE_SIZE */

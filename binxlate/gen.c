@@ -138,6 +138,16 @@ void gen_callout(struct gen *g)
     gen_callout_to(g, gen_ends_block(g->insn));
 }
 
+void gen_call_thunk(struct gen *g, const void *thunk)
+{
+    struct emit_label done = {0};
+
+    emit_call(&g->e, thunk);
+    emit_jmp_short(&g->e, &done); /* two bytes: binxlate/thunk.h */
+    gen_callout(g);
+    emit_bind(&g->e, &done);
+}
+
 /* ---- One instruction ------------------------------------------------------------------------------------ */
 
 /* Group 5 (FF): CALL, JMP and PUSH r/m; INC and DEC are copied. */

@@ -76,6 +76,8 @@ void gen_require_zero(struct gen *g, const void *otherwise);
 void gen_site(struct gen *g, bool write);
 /* The interpreter's function executes the current instruction. */
 void gen_callout(struct gen *g);
+/* A thunk executes it, or else that function. */
+void gen_call_thunk(struct gen *g, const void *thunk);
 
 /* gen_memory.c */
 

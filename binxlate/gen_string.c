@@ -44,6 +44,21 @@ static void gen_rebase_back(struct gen *g, enum host_reg pointer, enum host_reg 
     emit_mov32(&g->e, pointer, pointer);
 }
 
+/* REP MOVS and REP STOS. */
+static bool gen_rep(struct gen *g)
+{
+    unsigned kind = g->insn->opcode->byte & 0xfe, shift = string_size(g->insn) >> 1;
+
+    if (kind == 0xa4) {
+        gen_call_thunk(g, g->x->rep_movs[shift]);
+    } else if (kind == 0xaa) {
+        gen_call_thunk(g, g->x->rep_stos[shift]);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /*
  * MOVS A4, CMPS A6, STOS AA, LODS AC, SCAS AE. Both operands are proved first; then the host's own instruction runs on
  * host addresses, so that DF needs no look.
@@ -59,7 +74,13 @@ bool gen_string(struct gen *g)
         .opsize16 = string_size(insn) == 2,
     };
 
-    if (insn->rep || insn->addrsize != 4 || g->traits || insn->seg == SEG_FS || insn->seg == SEG_GS) {
+    if (insn->addrsize != 4 || insn->seg == SEG_FS || insn->seg == SEG_GS) {
+        return false;
+    }
+    if (insn->rep) {
+        return gen_rep(g);
+    }
+    if (g->traits) {
         return false;
     }
     if (source) {

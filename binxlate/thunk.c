@@ -13,7 +13,7 @@
  */
 #include <errno.h>
 
-#include "binxlate/engine.h"
+#include "binxlate/thunk.h"
 
 /* What C code expects in RFLAGS: interrupts on as ever, all else clear. */
 #define FLAGS_OUTSIDE ((int32_t)(RFLAGS_IF | RFLAGS_FIXED1))
@@ -23,11 +23,6 @@ static const uint8_t callee_saved[] = {HOST_RBP, HOST_RBX, HOST_R12, HOST_R13, H
 static struct host_mem run_field(enum host_reg base, size_t offset)
 {
     return host_mem(base, (int32_t)offset);
-}
-
-static struct host_mem gpr_field(unsigned n)
-{
-    return host_mem(REG_CPU, (int32_t)(offsetof(struct vcpu, gpr) + n * sizeof(uint64_t)));
 }
 
 #define RUN(base, member) run_field(base, offsetof(struct run_state, member))
@@ -84,7 +79,7 @@ static const void *emit_enter(struct emit *e, struct binxlate *x)
     emit_push_mem(e, RUN(HOST_R8, flags));
     emit_popfq(e);
     for (unsigned n = RAX; n <= RDI; n++) {
-        emit_load32(e, n == RSP ? REG_ESP : (enum host_reg)n, gpr_field(n));
+        emit_load32(e, n == RSP ? REG_ESP : (enum host_reg)n, thunk_gpr(n));
     }
     emit_jmp_reg(e, REG_SCRATCH);
     return start;
@@ -96,7 +91,7 @@ static const void *emit_leave(struct emit *e, const struct binxlate *x)
     const void *start = emit_here(e);
 
     for (unsigned n = RAX; n <= RDI; n++) {
-        emit_store64(e, gpr_field(n), n == RSP ? REG_ESP : (enum host_reg)n);
+        emit_store64(e, thunk_gpr(n), n == RSP ? REG_ESP : (enum host_reg)n);
     }
     emit_mov_imm64(e, HOST_RAX, (uint64_t)(uintptr_t)&x->run);
     emit_pushfq(e);
@@ -161,6 +156,7 @@ int thunks_emit(struct binxlate *x, struct error *error)
     emit_jmp(&e, x->exit[EXIT_LOOKUP]);
     x->jump = emit_jump(&e, x);
     x->return_missed = emit_return_missed(&e, x);
+    thunks_emit_rep(&e, x);
     emit_align(&e, 64);
     if (emit_failed(&e)) {
         return error_set(error, -ENOMEM, "translator: the code buffer is too small for the thunks");
