@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "binxlate/engine.h"
@@ -13,10 +14,7 @@
 
 #define CODE_SIZE  ((size_t)(32 * MIB))
 #define ARENA_SIZE ((size_t)(64 * MIB))
-#define STACK_SIZE ((size_t)(256 * KIB))
-#define STACK_GUARD                                                                                          \
-    ((size_t)(16 * MIB))    /* above the stack: where the poll ends up when the budget is used up */
-#define STACK_TOP_ROOM 256u /* bytes above RSP that can be read, so that the poll passes */
+#define HWCAP2_FSGSBASE ((unsigned long)1 << 1) /* Linux: Documentation/x86/x86_64/fsgs.rst */
 
 int binxlate_supported(struct error *error)
 {
@@ -97,6 +95,7 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
     }
     empty_tables(x);
     stack_empty(x);
+    binxlate_set_windows(x, BINXLATE_WINDOWS_ON);
     cpu->engine = x;
     cpu->shadow_tables = &x->shadow;
     return x;
@@ -115,14 +114,18 @@ static void log_stats(const struct binxlate *x)
                "translator: %llu instructions, %llu interpreted; %llu call-outs\n"
                "  blocks: %llu made, %llu dropped; %llu chains, %llu buffer resets\n"
                "  faults: %llu, of those %llu fills; sites: %llu misaligned, %llu slow\n"
-               "  exits: %llu look-up, %llu verify, %llu budget\n",
+               "  exits: %llu look-up, %llu verify, %llu budget\n"
+               "  windows: %llu opened, %llu closed; %llu runs shown, %llu faults, %llu sites gone flat\n",
                (unsigned long long)x->cpu->insn_count, (unsigned long long)stats->interpreted,
                (unsigned long long)stats->callouts, (unsigned long long)stats->blocks_made,
                (unsigned long long)stats->blocks_invalidated, (unsigned long long)stats->chains,
                (unsigned long long)stats->buffer_resets, (unsigned long long)stats->host_faults,
                (unsigned long long)stats->shadow_fills, (unsigned long long)stats->misaligned_sites,
                (unsigned long long)stats->slow_sites, (unsigned long long)stats->exits_lookup,
-               (unsigned long long)stats->exits_verify, (unsigned long long)stats->exits_budget);
+               (unsigned long long)stats->exits_verify, (unsigned long long)stats->exits_budget,
+               (unsigned long long)stats->windows_opened, (unsigned long long)stats->windows_closed,
+               (unsigned long long)stats->window_maps, (unsigned long long)stats->window_faults,
+               (unsigned long long)stats->flat_sites);
     for (unsigned id = 0; id < opcode_count; id++) {
         if (x->callouts_by_row[id]) {
             log_printf(log, LOG_JIT, "  %12llu %s %s\n", (unsigned long long)x->callouts_by_row[id],
@@ -165,6 +168,16 @@ void binxlate_reset(struct binxlate *x)
     stack_empty(x);
     empty_tables(x);
     x->stats.buffer_resets++;
+}
+
+bool binxlate_windows_supported(void)
+{
+    return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
+void binxlate_set_windows(struct binxlate *x, enum binxlate_windows windows)
+{
+    x->windows = binxlate_windows_supported() ? windows : BINXLATE_WINDOWS_OFF;
 }
 
 const struct binxlate_stats *binxlate_stats(const struct binxlate *x)

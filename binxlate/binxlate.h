@@ -12,6 +12,13 @@
 
 struct binxlate;
 
+/* Host windows, the fast way to memory that stays: docs/shadow-paging.md. */
+enum binxlate_windows {
+    BINXLATE_WINDOWS_ON,  /* for views that run long; off where the host lacks FSGSBASE */
+    BINXLATE_WINDOWS_OFF, /* never */
+    BINXLATE_WINDOWS_NOW, /* at once, for everybody: for tests */
+};
+
 /* Everything counted is counted where it costs nothing: on slow paths. */
 struct binxlate_stats {
     uint64_t blocks_made, blocks_invalidated, chains, buffer_resets;
@@ -21,6 +28,10 @@ struct binxlate_stats {
     uint64_t exits_lookup; /* dispatcher look-ups: a block's end that was not chained */
     uint64_t exits_verify; /* verified entries whose mapping had changed */
     uint64_t exits_budget;
+    uint64_t windows_opened, windows_closed;
+    uint64_t window_maps;   /* runs of pages shown */
+    uint64_t window_faults; /* accesses that found their page not shown */
+    uint64_t flat_sites;    /* sites that turned to the flat table */
 };
 
 /* Can this host run it (BMI2, alignment checking)? -ENOTSUP with one line of text that says what is missing. */
@@ -39,6 +50,11 @@ enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget);
  * it says was interrupted stops before its next block.
  */
 void binxlate_stop(struct binxlate *binxlate, void *context);
+
+/* Before the first run. BINXLATE_WINDOWS_ON to begin with. */
+void binxlate_set_windows(struct binxlate *binxlate, enum binxlate_windows windows);
+/* Can this host and its kernel have them: is FSGSBASE enabled? */
+bool binxlate_windows_supported(void);
 
 /* Forget all translated code. */
 void binxlate_reset(struct binxlate *binxlate);

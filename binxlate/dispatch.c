@@ -25,10 +25,9 @@ enum {
     INTERP_SLICE = 200, /* instructions to interpret where nothing can be translated, before looking again */
     SLOW_FAULTS = 3,    /* of a site, before it becomes a call-out */
     SLOW_RETRY = 4096,  /* call-outs of such a site, before it is tried again */
+    FLAT_FAULTS = 3,    /* of a site on pages that its window does not get, before it uses the flat table */
     ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF | RFLAGS_AC,
 };
-
-#define LEFT_MAX ((uint64_t)1 << 43) /* the poll's shift must leave nothing of it */
 
 /* The guest's flags that live in the host's. */
 #define FLAGS_NATIVE (RFLAGS_ARITH | RFLAGS_DF)
@@ -43,6 +42,13 @@ static bool based_segment_usable(const struct segment *segment)
     return attr == (SEG_P | SEG_TYPE_RW) && segment->limit == UINT32_MAX;
 }
 
+static unsigned window_mode(const struct binxlate *x)
+{
+    const struct window *window = x->cpu->user_view ? &x->shadow.current->window : &x->shadow.kernel_window;
+
+    return window_exists(window) ? MODE_WINDOW : 0;
+}
+
 unsigned dispatch_mode(const struct binxlate *x)
 {
     const struct vcpu *cpu = x->cpu;
@@ -53,7 +59,7 @@ unsigned dispatch_mode(const struct binxlate *x)
         return MODE_NONE;
     }
     return (cpu->user_view ? MODE_USER : 0u) | (based_segment_usable(&cpu->seg[SEG_FS]) ? MODE_FS : 0u) |
-           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u) | fpu_mode(x);
+           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u) | window_mode(x) | fpu_mode(x);
 }
 
 /* ATTENTION_CODE tells the interpreter to leave its run; here it means nothing. */
@@ -206,7 +212,8 @@ static const void *serve_chain(struct binxlate *x)
 
     settle_count(x, 0);
     const struct block *block = next_block(x);
-    if (block && resets == x->stats.buffer_resets && !chain->from->dead) {
+    if (block && resets == x->stats.buffer_resets && !chain->from->dead &&
+        !((block->mode ^ chain->from->mode) & MODE_WINDOW)) {
         const uint8_t *way_in =
             !chain->verify && same_page(chain->from, block) ? block->body : block->verified;
         emit_patch_rel32(chain->field, code_view(&x->code), code_exec(x, way_in));
@@ -275,7 +282,7 @@ static const void *serve_callout(struct binxlate *x)
     if (left < ahead || !may_resume(x, callout, generation)) {
         return NULL;
     }
-    set_left(x, (int64_t)MIN(left - (ahead - 1), LEFT_MAX), ahead - 1);
+    set_left(x, (int64_t)MIN(left - (ahead - 1), LOOK_INSNS), ahead - 1);
     return callout->resume;
 }
 
@@ -328,6 +335,27 @@ static bool fill_entry(struct binxlate *x, struct block *block, const struct sit
     return usable;
 }
 
+/* The page at `linear` was not shown by the window. True: it is now. */
+static bool fill_window(struct binxlate *x, struct block *block, const struct site *site, uint32_t linear)
+{
+    enum shadow_kind kind = site->write ? SHADOW_WRITE : SHADOW_READ;
+
+    x->stats.window_faults++;
+    x->run.linear = linear;
+    if (shadow_entry(&x->shadow, view_of(x->cpu), kind, linear) == SHADOW_UNUSABLE) {
+        x->last_fault_pc = NULL;
+        TRY(fill_entry(x, block, site));
+    }
+    if (promote_page(x, linear, site->write)) {
+        return true;
+    }
+    if (window_mode(x) && ++block->flat_faults[site->index] >= FLAT_FAULTS) {
+        x->stats.flat_sites++;
+        add_trait(x, block, site->index, TRAIT_FLAT);
+    }
+    return false;
+}
+
 /* SSE operands of 16 bytes raise #GP(0) where they are not aligned, before any page is looked at. */
 static bool misaligned_sse(struct binxlate *x)
 {
@@ -339,10 +367,17 @@ static bool misaligned_sse(struct binxlate *x)
 
 static const void *serve_budget(struct binxlate *x, const struct block *block)
 {
+    struct vcpu *cpu = x->cpu;
+
     x->run.left += block->count;
     settle_count(x, 0);
-    x->cpu->rip = block->linear;
+    cpu->rip = block->linear;
     x->stats.exits_budget++;
+    promote_look(x);
+    if (cpu->budget_end - cpu->insn_count > block->count) { /* the end of a look, not of the budget */
+        set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LOOK_INSNS), 0);
+        return body_of(x, next_block(x));
+    }
     x->interpret = block->count;
     return NULL;
 }
@@ -367,12 +402,23 @@ static const void *serve_fault(struct binxlate *x)
     x->interpret = 1;
     switch ((enum fault_kind)x->run.fault_kind) {
     case FAULT_ADDRESS:
+        if (site->window) {
+            if (x->run.fault_address - x->gs_base > UINT32_MAX) {
+                return NULL; /* misaligned SSE, or an operand that reaches beyond 4 GiB */
+            }
+            uint32_t linear = (uint32_t)(x->run.fault_address - x->gs_base);
+            return fill_window(x, block, site, linear) && !block->dead
+                       ? block_insn_code(x, block, site->index)
+                       : NULL;
+        }
         if (misaligned_sse(x) || !fill_entry(x, block, site) || block->dead) {
             return NULL;
         }
         return block_insn_code(x, block, site->index);
     case FAULT_ALIGNMENT:
-        add_trait(x, block, site->index, x->run.linear % 4 ? TRAIT_MISALIGNED : TRAIT_HALVES);
+        /* The host does not say where. If halves are too much for a window's operand, that is known next time. */
+        add_trait(x, block, site->index,
+                  site->window || x->run.linear % 4 == 0 ? TRAIT_HALVES : TRAIT_MISALIGNED);
         return NULL;
     case FAULT_ARITHMETIC:
         break;
@@ -408,13 +454,14 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     struct vcpu *cpu = x->cpu;
     const void *code = code_exec(x, block->body);
 
-    set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LEFT_MAX), 0);
+    set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LOOK_INSNS), 0);
     set_mode(x, block->mode);
     x->interpret = 0;
     do {
         x->run.table = shadow_base(&x->shadow, view_of(cpu)); /* a CR3 load moves it */
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
         fpu_prepare(x);
+        promote_enter(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);
         if (x->run.left < RUN_STOP / 2) {
             x->run.left -= RUN_STOP;
@@ -474,6 +521,7 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
         if (insns == 0 && (attention(cpu) || cpu->halted)) {
             insns = 1;
         } else if (insns == 0) {
+            promote_now(x);
             if (fpu_mode(x) == MODE_NONE) {
                 fpu_release(x);
             }

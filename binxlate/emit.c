@@ -11,7 +11,7 @@
  */
 #include "binxlate/emit.h"
 
-enum { INSN_LENGTH_MAX = 15 };
+enum { INSN_LENGTH_MAX = 15, PREFIX_GS = 0x65, PREFIX_ADDRESS_SIZE = 0x67 };
 
 /* ---- bytes ---- */
 
@@ -127,6 +127,10 @@ void emit_insn(struct emit *e, const struct emit_insn *insn)
 {
     struct bytes b = {.count = 0};
 
+    if (insn->modrm && insn->mem && insn->mem->window) {
+        put8(&b, PREFIX_GS);
+        put8(&b, PREFIX_ADDRESS_SIZE);
+    }
     if (insn->opsize16) {
         put8(&b, 0x66);
     }

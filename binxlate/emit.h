@@ -67,11 +67,12 @@ enum host_alu { HOST_ADD, HOST_OR, HOST_ADC, HOST_SBB, HOST_AND, HOST_SUB, HOST_
 /* Shifts and rotations that write the flags, by ModRM.reg of opcode C0. */
 enum host_shift { HOST_ROL, HOST_ROR, HOST_RCL, HOST_RCR, HOST_SHL, HOST_SHR, HOST_SAR = 7 };
 
-/* [base + (index << shift) + disp], 64-bit address arithmetic. */
+/* [base + (index << shift) + disp], 64-bit address arithmetic; `window`: modulo 2^32, then relative to the GS base. */
 struct host_mem {
     uint8_t base;  /* enum host_reg; HOST_NO_REG: none */
     uint8_t index; /* not HOST_RSP; HOST_NO_REG: none */
     uint8_t shift; /* 0..3 */
+    bool window;
     int32_t disp;
 };
 

@@ -12,6 +12,7 @@
  *   stack.c      the stack of translated code
  *   fault.c      host signals inside translated code
  *   smc.c        writes to translated code
+ *   promote.c    which views get a host window, and which pages
  *
  * docs/binxlate.md is the overview.
  */
@@ -48,6 +49,7 @@
  *   FS GS the segment can be used by adding its base: present, writable data, limit 4 GiB - 1
  *   FPU   the host's x87 and SSE units hold the guest's state (fpu.c)
  *   SSE   beside FPU: CR4.OSFXSR
+ *   WINDOW  the view has a host window, at the GS base
  */
 enum block_mode {
     MODE_USER = 1,
@@ -55,6 +57,7 @@ enum block_mode {
     MODE_GS = 4,
     MODE_FPU = 8,
     MODE_SSE = 16,
+    MODE_WINDOW = 32,
     MODE_NONE = 0xff,
 };
 
@@ -73,6 +76,7 @@ struct site {
     uint16_t guest; /* offset of the instruction from the block's start */
     uint8_t index;  /* of the instruction in the block */
     bool write;     /* which half of the shadow table the access uses */
+    bool window;    /* it goes through the host window */
 };
 
 /* What is known of an instruction from earlier faults; kept when a block is translated again. */
@@ -80,6 +84,7 @@ enum trait {
     TRAIT_MISALIGNED = 1, /* met misaligned operands */
     TRAIT_HALVES = 4,     /* met operands that are aligned to 4 bytes only */
     TRAIT_SLOW = 2,       /* met memory that is not direct: leave it to the interpreter's function */
+    TRAIT_FLAT = 8,       /* met memory that the window does not show: use the flat table */
 };
 
 struct block {
@@ -94,6 +99,7 @@ struct block {
     struct site *sites;
     uint8_t *traits;      /* enum trait bits, one byte an instruction */
     uint8_t *slow_faults; /* faults on memory that is not direct, one counter an instruction */
+    uint8_t *flat_faults; /* the same for memory that the window does not show */
     uint8_t *code;        /* write view */
     uint32_t code_size;
     /* Ways in (write view): by an indirect branch with the target in REG_LINEAR; from another page; from this one. */
@@ -160,9 +166,10 @@ struct run_state {
     uint64_t argument;       /* REG_ENTRY on the way out */
     uint64_t linear;         /* REG_LINEAR on the way out */
     const uint8_t *fault_pc;
-    uint32_t fault_kind; /* enum fault_kind */
-    uint32_t fpu_live;   /* not 0: load vcpu.fpu on the way in, store it on the way out */
-    uint32_t host_mxcsr; /* for C code */
+    uint64_t fault_address; /* what the host says was accessed; 0: it does not say */
+    uint32_t fault_kind;    /* enum fault_kind */
+    uint32_t fpu_live;      /* not 0: load vcpu.fpu on the way in, store it on the way out */
+    uint32_t host_mxcsr;    /* for C code */
 };
 
 /* The x87 pointers, which translated code leaves alone. */
@@ -224,6 +231,8 @@ struct binxlate {
     unsigned fpu_credit;              /* stays outside until the units are given back */
     const uint8_t *last_fault_pc;
     uint64_t last_fault_linear;
+    uint64_t gs_base; /* what the thread's GS base was set to; 0: not known */
+    enum binxlate_windows windows;
     struct page_fault page_fault;
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
@@ -333,6 +342,19 @@ void fault_fini(struct binxlate *x);
 /* Translated code of this engine is about to run on this thread, or no more. */
 void fault_attach(struct binxlate *x);
 void fault_detach(void);
+
+/* ---- promote.c ---- */
+
+#define LOOK_INSNS ((uint64_t)1 << 17) /* instructions between looks */
+
+/* LOOK_INSNS instructions have been executed: whose? */
+void promote_look(struct binxlate *x);
+/* Under BINXLATE_WINDOWS_NOW: the current view gets its window. */
+void promote_now(struct binxlate *x);
+/* An access from code in MODE_WINDOW found a page not shown whose shadow entry is usable. True: it is shown now. */
+bool promote_page(struct binxlate *x, uint32_t linear, bool write);
+/* About to enter translated code: the GS base is that of the view's window, if it has one. */
+void promote_enter(struct binxlate *x);
 
 /* ---- dispatch.c ---- */
 

@@ -2,7 +2,8 @@
 /*
  * Host signals inside translated code.
  *
- *   SIGSEGV  an unusable shadow entry (an address in the host kernel's half), or the poll at the end of the budget
+ *   SIGSEGV  an unusable shadow entry (an address in the host kernel's half), a page that a window does not show, or the
+ *            poll at the end of the budget
  *   SIGBUS   #AC: a misaligned operand
  *   SIGFPE   DIV, IDIV
  *
@@ -36,6 +37,7 @@ static _Thread_local const uint8_t *current_signal_stack;
 void fault_attach(struct binxlate *x)
 {
     current_engine = x;
+    x->gs_base = 0;
     if (current_signal_stack != x->signal_stack) {
         const stack_t stack = {.ss_sp = x->signal_stack, .ss_size = SIGNAL_STACK_SIZE};
         sigaltstack(&stack, NULL);
@@ -145,6 +147,7 @@ uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
         return 0;
     }
     x->run.fault_pc = pc;
+    x->run.fault_address = (uint64_t)(uintptr_t)info->si_addr;
     x->run.fault_kind = (uint32_t)kind_of(signal_number, info);
     store_guest(x, frame);
     return x->run.host_stack;

@@ -96,13 +96,14 @@ void gen_head(struct gen *g)
 /* ---- Sites ---------------------------------------------------------------------------------------------- */
 
 /* From here on, a fault belongs to the current instruction and is an access of this kind. */
-void gen_site(struct gen *g, bool write)
+void gen_site(struct gen *g, bool write, bool window)
 {
     struct site *last = g->site_count ? &g->sites[g->site_count - 1] : NULL;
     uint16_t host = (uint16_t)(g->e.at - g->block->code);
 
     if (last && last->index == g->index && last->host == host) {
         last->write = write;
+        last->window = window;
         return;
     }
     g->sites[g->site_count++] = (struct site){
@@ -110,6 +111,7 @@ void gen_site(struct gen *g, bool write)
         .guest = (uint16_t)(g->linear - g->block->linear),
         .index = (uint8_t)g->index,
         .write = write,
+        .window = window,
     };
 }
 
@@ -239,7 +241,7 @@ static bool gen_own(struct gen *g)
     if (insn->opcode->flags & OPF_STRING) {
         return insn->opcode->map == MAP_1BYTE && insn->opcode->byte >= 0xa4 && gen_string(g);
     }
-    if (insn->opsize != 4 || g->traits) {
+    if (insn->opsize != 4 || (g->traits & ~TRAIT_FLAT)) {
         return false;
     }
     if (opcode->map == MAP_1BYTE) {
@@ -256,7 +258,7 @@ void gen_insn(struct gen *g)
 {
     const struct insn *insn = g->insn;
 
-    gen_site(g, false);
+    gen_site(g, false, false);
     if (g->traits & TRAIT_SLOW) {
         gen_callout(g);
     } else if (fpu_insn(insn)) {

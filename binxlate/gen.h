@@ -73,7 +73,7 @@ static inline uint32_t branch_target(const struct gen *g)
 /* Compare without flags: the value that RCX holds must be 0; RCX itself waits in r10. */
 void gen_require_zero(struct gen *g, const void *otherwise);
 /* From here on, a fault belongs to the current instruction and is an access of this kind. */
-void gen_site(struct gen *g, bool write);
+void gen_site(struct gen *g, bool write, bool window);
 /* The interpreter's function executes the current instruction. */
 void gen_callout(struct gen *g);
 /* A thunk executes it, or else that function. */
@@ -81,8 +81,12 @@ void gen_call_thunk(struct gen *g, const void *thunk);
 
 /* gen_memory.c */
 
-/* [r9+r8]: the memory at the linear address in r8. Changes r9 only. */
+/* The memory at the linear address in r8, through the flat table: [r9+r8]. Changes r9 only. */
 struct host_mem gen_translate(struct gen *g, bool write);
+/* Does the current instruction go through the host window? */
+bool gen_uses_window(const struct gen *g);
+/* The memory at reg + disp in a flat segment, by window or table; uses r8 and r9. */
+struct host_mem gen_place(struct gen *g, bool write, enum host_reg reg, int32_t disp);
 /* Can translated code use this segment for this kind of access? */
 bool segment_usable(const struct gen *g, unsigned seg, bool write);
 /* The ModRM or moffs operand as one site of the current instruction; uses r8 and r9. */
@@ -95,10 +99,10 @@ void gen_fpu(struct gen *g);
 
 /* gen_stack.c */
 
-/* [r9+r8]: the next doubleword to push; then gen_push_done(). */
+/* The next doubleword to push; then gen_push_done(). */
 struct host_mem gen_push_place(struct gen *g);
 void gen_push_done(struct gen *g);
-/* [r9+r8]: the doubleword on top of the stack. */
+/* The doubleword on top of the stack. */
 struct host_mem gen_pop_place(struct gen *g);
 void gen_push_reg(struct gen *g, enum host_reg reg);
 void gen_push_imm(struct gen *g, uint32_t imm);

@@ -61,7 +61,7 @@ void gen_fpu(struct gen *g)
         gen_callout(g);
     } else if (!is_fldcw(insn)) {
         gen_copy(g);
-    } else if (segment_usable(g, insn->seg, false) && !g->traits) {
+    } else if (segment_usable(g, insn->seg, false) && !(g->traits & ~TRAIT_FLAT)) {
         gen_fldcw(g);
     } else {
         gen_callout(g);

@@ -2,6 +2,13 @@
 /*
  * Generators: memory operands and the instructions that are copied around them.
  *
+ * An operand is reached in one of two ways (docs/shadow-paging.md):
+ *
+ *   flat table   lea r8d,[...]; shrx r9d,r8d,r13d; mov r9,[r14+r9*8]; op [r9+r8]
+ *   window       op gs:[e...], addresses modulo 2^32         in MODE_WINDOW, unless TRAIT_FLAT
+ *
+ * The window needs no care for operands that cross a page.
+ *
  * A misaligned operand (TRAIT_MISALIGNED) is accessed with AC clear, if both of its ends lie in frames that follow each
  * other in the host as they do in the guest (one page, mostly); else the interpreter splits it.
  */
@@ -51,11 +58,51 @@ static void gen_linear(struct gen *g)
     }
 }
 
+bool gen_uses_window(const struct gen *g)
+{
+    return (g->block->mode & MODE_WINDOW) && !(g->traits & TRAIT_FLAT);
+}
+
+static struct host_mem window_mem(enum host_reg base, int32_t disp)
+{
+    return (struct host_mem){.base = (uint8_t)base, .index = HOST_NO_REG, .window = true, .disp = disp};
+}
+
+struct host_mem gen_place(struct gen *g, bool write, enum host_reg reg, int32_t disp)
+{
+    gen_site(g, write, gen_uses_window(g));
+    if (gen_uses_window(g)) {
+        return window_mem(reg, disp);
+    }
+    if (disp) {
+        emit_lea32(&g->e, REG_LINEAR, host_mem(reg, disp));
+    } else {
+        emit_mov32(&g->e, REG_LINEAR, reg);
+    }
+    return gen_translate(g, write);
+}
+
+/* The instruction notes where its operand lay. */
+static bool notes_address(const struct insn *insn)
+{
+    return insn->exec == exec_x87;
+}
+
 struct host_mem gen_operand(struct gen *g, bool write)
 {
-    gen_site(g, write);
+    const struct insn *insn = g->insn;
+    struct host_mem mem;
+
+    gen_site(g, write, gen_uses_window(g));
+    if (!gen_uses_window(g)) {
+        gen_linear(g);
+        return gen_translate(g, write);
+    }
+    if (insn->seg != SEG_FS && insn->seg != SEG_GS && !notes_address(insn) && reencode_window(insn, &mem)) {
+        return mem;
+    }
     gen_linear(g);
-    return gen_translate(g, write);
+    return window_mem(REG_LINEAR, 0);
 }
 
 /* RFLAGS.AC off or on; the other flags stay. */
@@ -79,7 +126,7 @@ static void gen_x87_pointers(struct gen *g)
     const struct insn *insn = g->insn;
     size_t x87 = offsetof(struct vcpu, x87);
 
-    if (insn->exec != exec_x87) {
+    if (!notes_address(insn)) {
         return;
     }
     emit_store_imm32(e, cpu_field(x87 + offsetof(struct x87_pointers, fip)), g->linear);
@@ -101,7 +148,7 @@ static struct host_mem gen_span(struct gen *g, bool write, struct emit_label *do
     int32_t half = write ? (int32_t)SHADOW_WRITE_OFFSET : 0;
     struct emit_label together = {0};
 
-    gen_site(g, write);
+    gen_site(g, write, false);
     gen_linear(g);
     emit_lea32(e, REG_ENTRY, host_mem(REG_LINEAR, (int32_t)reencode_memory_size(g->insn) - 1));
     emit_shrx32(e, REG_ENTRY, REG_ENTRY, REG_SHIFT);
@@ -163,16 +210,30 @@ static void gen_copy_halves(struct gen *g, bool write)
     emit_bind(e, &done);
 }
 
+/* A misaligned operand in the window: only the host's check is in the way. */
+static void gen_copy_unchecked(struct gen *g, bool write)
+{
+    struct host_mem mem = gen_operand(g, write);
+
+    gen_alignment_check(g, false);
+    reencode(&g->e, g->insn, &mem);
+    gen_alignment_check(g, true);
+    gen_x87_pointers(g);
+}
+
 static void gen_copy_memory(struct gen *g, unsigned access)
 {
     bool write = access & REENCODE_WRITE;
     unsigned size = reencode_memory_size(g->insn);
+    bool misaligned = g->traits & (TRAIT_MISALIGNED | TRAIT_HALVES), window = gen_uses_window(g);
 
-    if ((g->traits & TRAIT_HALVES) && !(g->traits & TRAIT_MISALIGNED) && size == 8 && fpu_insn(g->insn)) {
+    if (misaligned && !(g->traits & TRAIT_MISALIGNED) && size == 8 && fpu_insn(g->insn)) {
         gen_copy_halves(g, write);
-    } else if (g->traits & (TRAIT_MISALIGNED | TRAIT_HALVES)) {
+    } else if (misaligned && window) {
+        gen_copy_unchecked(g, write);
+    } else if (misaligned) {
         gen_copy_span(g, write, true);
-    } else if (size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {
+    } else if (!window && size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {
         gen_copy_span(g, write, false); /* the host need not notice that these are misaligned */
     } else {
         struct host_mem mem = gen_operand(g, write);

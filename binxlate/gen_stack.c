@@ -6,25 +6,19 @@
  */
 #include "binxlate/gen.h"
 
-/* [r9+r8]: the next doubleword to push; then gen_push_done(). */
 struct host_mem gen_push_place(struct gen *g)
 {
-    gen_site(g, true);
-    emit_lea32(&g->e, REG_LINEAR, host_mem(REG_ESP, -4));
-    return gen_translate(g, true);
+    return gen_place(g, true, REG_ESP, -4);
 }
 
 void gen_push_done(struct gen *g)
 {
-    emit_mov32(&g->e, REG_ESP, REG_LINEAR);
+    emit_lea32(&g->e, REG_ESP, host_mem(REG_ESP, -4));
 }
 
-/* [r9+r8]: the doubleword on top of the stack. */
 struct host_mem gen_pop_place(struct gen *g)
 {
-    gen_site(g, false);
-    emit_mov32(&g->e, REG_LINEAR, REG_ESP);
-    return gen_translate(g, false);
+    return gen_place(g, false, REG_ESP, 0);
 }
 
 void gen_push_reg(struct gen *g, enum host_reg reg)
@@ -65,9 +59,8 @@ void gen_pop_reg(struct gen *g, enum host_reg reg)
 
 void gen_leave(struct gen *g)
 {
-    gen_site(g, false);
-    emit_mov32(&g->e, REG_LINEAR, HOST_RBP);
-    struct host_mem place = gen_translate(g, false);
+    emit_mov32(&g->e, REG_SCRATCH, HOST_RBP);
+    struct host_mem place = gen_place(g, false, HOST_RBP, 0);
     emit_load32(&g->e, HOST_RBP, place);
-    emit_lea32(&g->e, REG_ESP, host_mem(REG_LINEAR, 4));
+    emit_lea32(&g->e, REG_ESP, host_mem(REG_SCRATCH, 4));
 }

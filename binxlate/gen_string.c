@@ -17,7 +17,7 @@ static void gen_string_operand(struct gen *g, enum host_reg pointer, enum host_r
     struct emit *e = &g->e;
     unsigned size = string_size(g->insn);
 
-    gen_site(g, write);
+    gen_site(g, write, false);
     emit_mov32(e, REG_LINEAR, pointer);
     emit_shrx32(e, entry, REG_LINEAR, REG_SHIFT);
     emit_load64(e, entry, host_mem_index(REG_TABLE, entry, 3, write ? (int32_t)SHADOW_WRITE_OFFSET : 0));

@@ -265,6 +265,16 @@ void reencode_lea(struct emit *e, const struct insn *insn, enum host_reg dst)
     }
 }
 
+bool reencode_window(const struct insn *insn, struct host_mem *mem)
+{
+    if (insn->addrsize == 2 || is_bit_string(insn)) {
+        return false;
+    }
+    *mem = guest_address(insn);
+    mem->window = true;
+    return true;
+}
+
 /* ---- instructions with a sequence of their own ---- */
 
 /* A 16-bit result needs no care for the address size: it is the low half in any case. */

@@ -47,6 +47,10 @@ unsigned reencode_memory_access(const struct insn *insn);
 /* Bytes of that access; 0 for none. */
 unsigned reencode_memory_size(const struct insn *insn);
 
+/* The operand's address as one host operand relative to the GS base, for segments whose base is 0. False: it takes
+ * reencode_lea(), because addresses wrap at 64 KiB or a bit offset is part of it. */
+bool reencode_window(const struct insn *insn, struct host_mem *mem);
+
 /*
  * dst (32 bits, upper half cleared) = the memory operand's offset in its segment, wrapped to the address
  * size, without touching flags. For BT, BTS, BTR and BTC with a register bit offset it is the address of

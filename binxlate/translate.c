@@ -51,13 +51,14 @@ static void decode_run(const struct binxlate *x, roff_t roff, unsigned mode, str
 static struct block *new_block(struct binxlate *x, const struct run_text *run)
 {
     struct block *block = arena_alloc(&x->arena, sizeof(*block));
-    uint8_t *bytes = arena_alloc(&x->arena, 2 * run->count);
+    uint8_t *bytes = arena_alloc(&x->arena, (size_t)3 * run->count);
 
     if (!block || !bytes) {
         return NULL;
     }
     block->traits = bytes;
     block->slow_faults = bytes + run->count;
+    block->flat_faults = bytes + (size_t)2 * run->count;
     block->count = (uint8_t)run->count;
     block->length = (uint16_t)run->length;
     return block;

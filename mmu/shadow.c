@@ -29,6 +29,7 @@
 #define NO_ROFF       UINT64_MAX
 #define LINES         (SHADOW_CHUNK_PAGES / SHADOW_LINE_PAGES)
 #define PATTERN_SIZE  (1 * MIB)
+#define AROUND_PAGES  128u                /* what a window looks at around a page, in search of a run */
 #define WRITER_FRAMES ((uint64_t)1 << 20) /* frames with a word of their own in shadow->writers */
 
 _Static_assert(LINES == 64, "a line mask has a bit for every line of a chunk");
@@ -152,7 +153,9 @@ void shadow_fini(struct shadow *shadow)
     if (!shadow->current) {
         return;
     }
+    window_fini(&shadow->kernel_window);
     for (unsigned i = 0; i < shadow->space_count; i++) {
+        window_fini(&shadow->space[i]->window);
         munmap(shadow->space[i]->memory, SPACE_SIZE);
         free(shadow->space[i]);
     }
@@ -206,6 +209,36 @@ static void set_entry(struct shadow_table *table, enum shadow_kind kind, uint32_
     *lines |= line_bit(page);
 }
 
+/* The window that shows pages of this view of the space. */
+static struct window *window_of(struct shadow *shadow, struct shadow_space *space, unsigned view)
+{
+    return view == SHADOW_USER ? &space->window : &shadow->kernel_window;
+}
+
+/* What the view's window shows of [first, first + count) goes. */
+static void drop_shown(struct shadow *shadow, struct shadow_space *space, unsigned view, uint32_t first,
+                       unsigned count)
+{
+    struct window *window = window_of(shadow, space, view);
+    if (window_exists(window) && window_chunk_used(window, chunk_of(first))) {
+        window_drop(window, first, count);
+    }
+}
+
+/* The same for the lines of a mask. */
+static void drop_shown_lines(struct shadow *shadow, struct shadow_space *space, unsigned view,
+                             unsigned number, uint64_t mask)
+{
+    while (mask) {
+        unsigned first = (unsigned)__builtin_ctzll(mask);
+        uint64_t rest = ~(mask >> first);
+        unsigned count = rest ? (unsigned)__builtin_ctzll(rest) : LINES;
+        drop_shown(shadow, space, view, number * SHADOW_CHUNK_PAGES + first * SHADOW_LINE_PAGES,
+                   count * SHADOW_LINE_PAGES);
+        mask &= count == LINES ? 0 : ~(BITS(count - 1, 0) << first);
+    }
+}
+
 static void clear_line(uint64_t *line)
 {
     for (unsigned i = 0; i < SHADOW_LINE_PAGES; i++) {
@@ -222,6 +255,7 @@ static void clear_lines(struct shadow *shadow, struct shadow_space *space, unsig
     if (chunk->lines[SHADOW_FETCH] & mask) {
         change_generation(shadow, space);
     }
+    drop_shown_lines(shadow, space, view, number, mask);
     for (unsigned kind = 0; kind < SHADOW_KINDS; kind++) {
         uint64_t *entries = &table->entry[kind][number * SHADOW_CHUNK_PAGES];
         for (uint64_t left = chunk->lines[kind] & mask; left; left &= left - 1) {
@@ -247,8 +281,8 @@ static void clear_chunk(struct shadow *shadow, struct shadow_space *space, unsig
     }
 }
 
-/* Drop a page in both views. True: there was something to drop. */
-static bool clear_page(struct shadow *shadow, struct shadow_space *space, uint32_t page)
+/* Drop a page in both views, but not from windows. True: there was something to drop. */
+static bool clear_entries(struct shadow *shadow, struct shadow_space *space, uint32_t page)
 {
     bool entered = false;
     for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
@@ -262,6 +296,14 @@ static bool clear_page(struct shadow *shadow, struct shadow_space *space, uint32
         }
     }
     return entered;
+}
+
+static void clear_page(struct shadow *shadow, struct shadow_space *space, uint32_t page)
+{
+    clear_entries(shadow, space, page);
+    for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+        drop_shown(shadow, space, view, page, 1);
+    }
 }
 
 /* ---- Where entries come from --------------------------------------------------------------------------- */
@@ -318,15 +360,21 @@ static void note_leaves(struct shadow *shadow, struct shadow_space *space, const
     bool pae = ctx->mode == PAGING_PAE;
     unsigned size = pae ? 8 : 4;
     roff_t roff = table_roff + size * (first % (PAGE_SIZE / size));
+    unsigned begin = SHADOW_LINE_PAGES, end = 0; /* of what was dropped */
     for (unsigned i = 0; i < SHADOW_LINE_PAGES; i++) {
         uint64_t *old = &space->leaf[first + i];
         uint64_t leaf = load_entry(ctx->mem->ram, roff + size * i, pae);
         if (UNLIKELY(*old != leaf)) {
-            if (!still_gives(*old, leaf) && clear_page(shadow, space, first + i)) {
+            if (!still_gives(*old, leaf) && clear_entries(shadow, space, first + i)) {
                 shadow->stats.pages_outdated++;
+                begin = MIN(begin, i);
+                end = i + 1;
             }
             *old = leaf;
         }
+    }
+    for (unsigned view = 0; begin < end && view < SHADOW_VIEWS; view++) {
+        drop_shown(shadow, space, view, first + begin, end - begin);
     }
 }
 
@@ -398,6 +446,11 @@ static void enter_page(struct fill *fill, struct rights rights, uint32_t page, g
             fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
         }
     }
+    if (get_entry(fill->table, SHADOW_READ, page) != read ||
+        (write == SHADOW_UNUSABLE && get_entry(fill->table, SHADOW_WRITE, page) != write)) {
+        drop_shown(fill->shadow, fill->space, fill->flags & PAGEWALK_USER ? SHADOW_USER : SHADOW_SUPERVISOR,
+                   page, 1);
+    }
     set_entry(fill->table, SHADOW_READ, page, read);
     set_entry(fill->table, SHADOW_WRITE, page, write);
     if (fill->flags & PAGEWALK_FETCH) {
@@ -465,14 +518,13 @@ static bool is_candidate(const struct fill *fill, uint32_t page)
     return (leaf & ENTRY_P) && (leaf & ENTRY_A) && get_entry(fill->table, kind, page) == SHADOW_UNUSABLE;
 }
 
-/* Enter those pages of the line, beside `page`, whose A flags are set. False: some mapping is not global. */
-static bool fill_neighbours(struct fill *fill, uint32_t page)
+/* Enter those pages of the line at `first`, but not `except`, whose A flags are set. False: some mapping is not global. */
+static bool fill_neighbours(struct fill *fill, uint32_t first, uint32_t except)
 {
     bool global = true;
-    uint32_t first = (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES);
     for (uint32_t i = first; i < first + SHADOW_LINE_PAGES; i++) {
         struct pagewalk walk;
-        if (i != page && is_candidate(fill, i) &&
+        if (i != except && is_candidate(fill, i) &&
             pagewalk(fill->ctx, (lin_t)i << PAGE_SHIFT, fill->flags & PAGEWALK_USER, &walk)) {
             enter_page(fill, find_rights(fill, &walk), i, walk.gpa);
             global = global && walk.global;
@@ -482,13 +534,31 @@ static bool fill_neighbours(struct fill *fill, uint32_t page)
     return global;
 }
 
+/* Enter what the guest has used of the lines around a page that is entered, out of the same page table. */
+static void fill_around(struct fill *fill, uint32_t page)
+{
+    const struct shadow_source *source = &fill->space->source[chunk_of(page)];
+    uint32_t first = (uint32_t)ALIGN_DOWN(page, AROUND_PAGES);
+    if (source->page_shift != PAGE_SHIFT || source->table_roff == NO_ROFF) {
+        return;
+    }
+    for (uint32_t line = first; line < first + AROUND_PAGES; line += SHADOW_LINE_PAGES) {
+        uint64_t filled = fill->table->chunk[chunk_of(page)].lines[SHADOW_READ];
+        if (!(filled & line_bit(line))) {
+            note_leaves(fill->shadow, fill->space, fill->ctx, source->table_roff, line);
+            bool global = fill_neighbours(fill, line, UINT32_MAX);
+            note_lines(fill, chunk_of(page), line_bit(line), global);
+        }
+    }
+}
+
 static void fill_line(struct fill *fill, const struct pagewalk *walk, uint32_t page, roff_t table_roff)
 {
     bool global = walk->global;
     if (table_roff != NO_ROFF) {
         note_leaves(fill->shadow, fill->space, fill->ctx, table_roff,
                     (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES));
-        global = fill_neighbours(fill, page) && global;
+        global = fill_neighbours(fill, (uint32_t)ALIGN_DOWN(page, SHADOW_LINE_PAGES), page) && global;
     } else {
         clear_page(fill->shadow, fill->space, page);
     }
@@ -570,6 +640,9 @@ void shadow_flush(struct shadow *shadow, bool keep_global)
     if (keep_global) {
         return;
     }
+    if (window_exists(&shadow->kernel_window)) {
+        window_clear(&shadow->kernel_window);
+    }
     for (unsigned i = 0; i < shadow->space_count; i++) {
         struct shadow_space *space = shadow->space[i];
         if (space != shadow->current) {
@@ -612,6 +685,7 @@ void shadow_flush_page(struct shadow *shadow, lin_t linear)
 {
     shadow->stats.page_flushes++;
     uint32_t page = (uint32_t)linear >> PAGE_SHIFT;
+    drop_shown(shadow, shadow->current, SHADOW_SUPERVISOR, page, 1); /* it may outlive its entries */
     for (unsigned i = 0; i < shadow->space_count; i++) {
         struct shadow_space *space = shadow->space[i];
         bool aside = space != shadow->current;
@@ -648,11 +722,25 @@ static void protect_in_table(struct shadow_table *table, uint64_t writers, uintp
     }
 }
 
+static void protect_in_window(struct window *window, uint64_t writers, uint64_t frame)
+{
+    if (!window_exists(window)) {
+        return;
+    }
+    for (unsigned number = 0; number < SHADOW_CHUNKS; number++) {
+        if (writers >> number % 64 & 1) {
+            window_protect(window, number, frame);
+        }
+    }
+}
+
 void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame)
 {
     shadow->stats.protects++;
     uint64_t *writers = &shadow->writers[frame % WRITER_FRAMES];
+    protect_in_window(&shadow->kernel_window, *writers, frame);
     for (unsigned i = 0; i < shadow->space_count && *writers; i++) {
+        protect_in_window(&shadow->space[i]->window, *writers, frame);
         for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
             protect_in_table(&shadow->space[i]->view[view], *writers,
                              (uintptr_t)ram_ptr(ram, frame << PAGE_SHIFT));
@@ -662,6 +750,69 @@ void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t
     if (ram->size >> PAGE_SHIFT <= WRITER_FRAMES) {
         *writers = 0;
     }
+}
+
+/* ---- Windows ------------------------------------------------------------------------------------------- */
+
+int shadow_open_window(struct shadow *shadow, enum shadow_view view, struct error *error)
+{
+    struct window *window = window_of(shadow, shadow->current, view);
+    return window_exists(window) ? 0 : window_init(window, error);
+}
+
+void shadow_close_window(struct shadow *shadow, enum shadow_view view)
+{
+    window_fini(window_of(shadow, shadow->current, view));
+}
+
+/* May the supervisor view's page be shown in every space? */
+static bool is_global(const struct shadow_table *table, uint32_t page)
+{
+    return !(table->chunk[chunk_of(page)].local & line_bit(page));
+}
+
+/* Does the page belong to the run around one with these entries, and is it not shown like that yet? */
+static bool extends_run(const struct shadow_table *table, const struct window *window, uint32_t page,
+                        uint64_t read, uint64_t write, bool must_be_global)
+{
+    return get_entry(table, SHADOW_READ, page) == read && get_entry(table, SHADOW_WRITE, page) == write &&
+           !window_shows(window, page, write != SHADOW_UNUSABLE) &&
+           (!must_be_global || is_global(table, page));
+}
+
+bool shadow_show(struct shadow *shadow, const struct paging_ctx *ctx, enum shadow_view view, lin_t linear,
+                 bool write)
+{
+    const struct shadow_table *table = &shadow->current->view[view];
+    struct window *window = window_of(shadow, shadow->current, view);
+    uint32_t page = (uint32_t)linear >> PAGE_SHIFT, first = page, last = page;
+    uint32_t chunk_first = (uint32_t)ALIGN_DOWN(page, SHADOW_CHUNK_PAGES);
+    uint64_t readable = get_entry(table, SHADOW_READ, page), writable = get_entry(table, SHADOW_WRITE, page);
+    bool kernel = view == SHADOW_SUPERVISOR;
+
+    if (readable == SHADOW_UNUSABLE || (write && writable == SHADOW_UNUSABLE) ||
+        (kernel && !is_global(table, page))) {
+        return false;
+    }
+    struct fill fill = {
+        .shadow = shadow,
+        .space = shadow->current,
+        .table = &shadow->current->view[view],
+        .ctx = ctx,
+        .flags = kernel ? 0 : PAGEWALK_USER,
+        .backing = {.first = 1, .last = 0},
+    };
+    fill_around(&fill, page);
+    while (first > chunk_first && extends_run(table, window, first - 1, readable, writable, kernel)) {
+        first--;
+    }
+    while (last < chunk_first + SHADOW_CHUNK_PAGES - 1 &&
+           extends_run(table, window, last + 1, readable, writable, kernel)) {
+        last++;
+    }
+    uint64_t host = readable + ((uint64_t)first << PAGE_SHIFT);
+    uint64_t frame = (host - (uintptr_t)ctx->mem->ram->host) >> PAGE_SHIFT;
+    return window_map(window, ctx->mem->ram, first, last - first + 1, frame, writable != SHADOW_UNUSABLE);
 }
 
 /* ---- Address spaces ------------------------------------------------------------------------------------ */
@@ -755,6 +906,7 @@ static void release_space(struct shadow *shadow, struct shadow_space *space)
         memset(space->view[view].touched, 0, sizeof(space->view[view].touched));
         memset(space->view[view].local, 0, sizeof(space->view[view].local));
     }
+    window_fini(&space->window);
     change_generation(shadow, space);
     space->named = space->stale = false;
     space->backed = 0;
@@ -791,6 +943,8 @@ void shadow_switch(struct shadow *shadow, const struct paging_ctx *ctx)
     } else {
         /* Global entries stay: they are anybody's. */
         space = take_space(shadow);
+        window_fini(&space->window);
+        space->record = (struct window_record){.looks = 0};
         flush_space(shadow, space, !space->stale);
         space->stale = false;
         space->named = true;

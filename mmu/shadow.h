@@ -32,12 +32,13 @@
 #define MMU_SHADOW_H
 
 #include "mmu/pagewalk.h"
+#include "mmu/window.h"
 
 #define SHADOW_PAGES        ((uint64_t)1 << 20) /* 32-bit linear addresses */
 #define SHADOW_WRITE_OFFSET (SHADOW_PAGES * 8)  /* bytes from a read entry to the write entry of its page */
 #define SHADOW_FETCH_OFFSET                                                                                  \
     (SHADOW_WRITE_OFFSET * 2) /* bytes from a read entry to the fetch entry of its page */
-#define SHADOW_VIEW_SIZE   (SHADOW_WRITE_OFFSET * 3) /* bytes of one view */
+#define SHADOW_VIEW_SIZE   (SHADOW_WRITE_OFFSET * 3)      /* bytes of one view */
 #define SHADOW_UNUSABLE    ((uint64_t)0xffff800000000000) /* start of the host kernel's half */
 #define SHADOW_CHUNK_PAGES 512u /* entries per 4 KiB of table; 2 MiB of linear addresses */
 #define SHADOW_CHUNKS      (SHADOW_PAGES / SHADOW_CHUNK_PAGES)
@@ -79,6 +80,8 @@ struct shadow_space {
     unsigned backed;              /* pages of its tables that have taken memory */
     bool named;                   /* cr3 and pdpte say whose it is */
     bool stale;                   /* a full flush happened elsewhere: all of it is to be dropped before use */
+    struct window window;         /* of the user view, if it has one now */
+    struct window_record record;  /* zeroed when the space changes its name */
     uint64_t cr3;                 /* address bits */
     uint64_t pdpte[4];            /* PAE */
 };
@@ -109,7 +112,10 @@ struct shadow {
     unsigned space_count;
     uint64_t clock;    /* switches */
     uint64_t *writers; /* a word a frame: in which chunks, modulo 64, an entry may write it */
+    struct window
+        kernel_window; /* of the supervisor view, if there is one now: global pages, whatever the space */
     int pattern;       /* memfd full of SHADOW_UNUSABLE */
+    struct window_record kernel_record;
 };
 
 struct error;
@@ -160,6 +166,25 @@ void shadow_flush(struct shadow *shadow, bool keep_global);
 void shadow_flush_page(struct shadow *shadow, lin_t linear);
 /* A watch was set on this frame of the backing memory: no entry may write it. */
 void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame);
+
+/*
+ * Host windows (mmu/window.h): the user view of a space, and the global pages of the supervisor view, can have one. It
+ * shows pages whose entries are usable, and loses them with the entries; a space that changes its name loses its window.
+ *
+ * shadow_open_window: the current space's, for SHADOW_USER. -errno with text; there is none then.
+ * shadow_window: NULL if there is none.
+ * shadow_show: show the page at `linear`, and those around it that lie in a row in memory, given that the page's
+ * entry is usable for this access. False: not global, or the host refuses.
+ */
+int shadow_open_window(struct shadow *shadow, enum shadow_view view, struct error *error);
+void shadow_close_window(struct shadow *shadow, enum shadow_view view);
+static inline struct window *shadow_window(struct shadow *shadow, enum shadow_view view)
+{
+    struct window *window = view == SHADOW_USER ? &shadow->current->window : &shadow->kernel_window;
+    return window_exists(window) ? window : NULL;
+}
+bool shadow_show(struct shadow *shadow, const struct paging_ctx *ctx, enum shadow_view view, lin_t linear,
+                 bool write);
 
 /*
  * Re-derive every entry from the guest's tables. False, with the first difference as text, when an entry

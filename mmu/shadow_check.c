@@ -132,10 +132,52 @@ static bool check_space(const struct shadow *shadow, const struct shadow_space *
     return true;
 }
 
+/* A window of the user view shows what the entries of its space say, no more. */
+static bool check_user_window(const struct shadow_space *space, const struct ram *ram,
+                              struct error *difference)
+{
+    const struct shadow_table *table = &space->view[SHADOW_USER];
+    const struct window *window = &space->window;
+    for (uint32_t page = 0; window_exists(window) && page < WINDOW_PAGES; page++) {
+        bool write = window_shows(window, page, true);
+        uint64_t host = (uintptr_t)ram_ptr(ram, window_frame(window, page) << PAGE_SHIFT);
+        if (window_shows(window, page, false) &&
+            table->entry[write ? SHADOW_WRITE : SHADOW_READ][page] != host - ((uint64_t)page << PAGE_SHIFT)) {
+            error_set(difference, 0, "the user window shows 0x%08llx%s, and the entry says otherwise",
+                      (unsigned long long)page << PAGE_SHIFT, write ? " writable" : "");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The supervisor view's window belongs to no space: it is held against the tables themselves. */
+static bool check_kernel_window(const struct shadow *shadow, const struct paging_ctx *ctx,
+                                struct error *difference)
+{
+    const struct window *window = &shadow->kernel_window;
+    for (uint32_t page = 0; window_exists(window) && page < WINDOW_PAGES; page++) {
+        if (!window_shows(window, page, false)) {
+            continue;
+        }
+        unsigned kind = window_shows(window, page, true) ? SHADOW_WRITE : SHADOW_READ;
+        uint64_t host = (uintptr_t)ram_ptr(ctx->mem->ram, window_frame(window, page) << PAGE_SHIFT);
+        const char *fault =
+            find_fault(ctx, SHADOW_SUPERVISOR, kind, page, host - ((uint64_t)page << PAGE_SHIFT));
+        if (fault) {
+            error_set(difference, 0, "the supervisor window shows 0x%08llx: %s",
+                      (unsigned long long)page << PAGE_SHIFT, fault);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool shadow_check(const struct shadow *shadow, const struct paging_ctx *ctx, struct error *difference)
 {
     for (unsigned i = 0; i < shadow->space_count; i++) {
         TRY(check_space(shadow, shadow->space[i], ctx, difference));
+        TRY(check_user_window(shadow->space[i], ctx->mem->ram, difference));
     }
-    return true;
+    return check_kernel_window(shadow, ctx, difference);
 }

@@ -195,6 +195,26 @@ static int parse_machine(struct vm_config *config, const char *value, struct err
     return suboptions_check("machine", value, " type multiboot accel ", error);
 }
 
+/* windows=now is for tests: every view gets its window at once. */
+static int parse_accel_dbt(struct vm_config *config, const char *value, struct error *error)
+{
+    static const char *const names[] = {
+        [BINXLATE_WINDOWS_ON] = "on", [BINXLATE_WINDOWS_OFF] = "off", [BINXLATE_WINDOWS_NOW] = "now"};
+    char text[16];
+
+    if (suboption(value, "windows", text, sizeof(text))) {
+        unsigned i = 0;
+        while (i < ARRAY_LEN(names) && strcmp(text, names[i]) != 0) {
+            i++;
+        }
+        if (i == ARRAY_LEN(names)) {
+            return error_set(error, -EINVAL, "-accel: windows=%s: on, off or now is wanted", text);
+        }
+        config->windows = (enum binxlate_windows)i;
+    }
+    return suboptions_check("accel", value, " windows ", error);
+}
+
 static int parse_accel(struct vm_config *config, const char *value, struct error *error)
 {
     char name[32];
@@ -213,7 +233,7 @@ static int parse_accel(struct vm_config *config, const char *value, struct error
     }
     if (!strcmp(name, "dbt")) {
         config->accel = CONFIG_ACCEL_DBT;
-        return suboptions_check("accel", value, " ", error);
+        return parse_accel_dbt(config, value, error);
     }
     if (strcmp(name, "interp") != 0) {
         return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp, dbt)", name);
@@ -643,7 +663,7 @@ static const struct option options[] = {
     {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
     {"machine", "pc[,multiboot=1|2]", "machine type", parse_machine},
     {"M", "pc", NULL, parse_machine},
-    {"accel", "dbt|interp", "engine: the translator (default) or the reference interpreter", parse_accel},
+    {"accel", "dbt|interp[,windows=off]", "engine: the translator (default) or the reference interpreter", parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
     {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own",
      parse_kernel},

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/types.h"
+#include "binxlate/binxlate.h"
 #include "cpu/cpuid.h"
 
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
@@ -41,6 +42,7 @@ struct vm_config {
     const struct cpu_model *cpu_model;
     uint64_t cpu_features;
     enum config_accel accel;
+    enum binxlate_windows windows; /* host windows of the translator */
 
     const char *kernel, *initrd, *append;
     unsigned multiboot; /* 0: whichever the kernel has, else 1 or 2 */

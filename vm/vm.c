@@ -208,7 +208,11 @@ static int vm_create_engine(struct vm *vm, struct error *error)
         return 0;
     }
     vm->binxlate = binxlate_create(vm->cpu, error);
-    return vm->binxlate ? 0 : -ENOTSUP;
+    if (!vm->binxlate) {
+        return -ENOTSUP;
+    }
+    binxlate_set_windows(vm->binxlate, vm->config.windows);
+    return 0;
 }
 
 static int vm_build(struct vm *vm, struct error *error)

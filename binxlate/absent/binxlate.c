@@ -37,6 +37,17 @@ void binxlate_stop(struct binxlate *binxlate, void *context)
     (void)context;
 }
 
+void binxlate_set_windows(struct binxlate *binxlate, enum binxlate_windows windows)
+{
+    (void)binxlate;
+    (void)windows;
+}
+
+bool binxlate_windows_supported(void)
+{
+    return false;
+}
+
 void binxlate_reset(struct binxlate *binxlate)
 {
     (void)binxlate;
