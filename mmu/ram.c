@@ -163,9 +163,12 @@ void ram_watch_notify(struct ram *ram, roff_t roff, uint64_t length)
         return;
     }
     roff_t end = roff + MIN(length, ram->size - roff);
+    if (UNLIKELY(ram->observer.written != NULL)) {
+        ram->observer.written(ram->observer.opaque, roff, end - roff);
+    }
     while (roff < end) {
         roff_t next = MIN(end, ALIGN_DOWN(roff, PAGE_SIZE) + PAGE_SIZE);
-        if (UNLIKELY(ram_watched(ram, roff))) {
+        if (UNLIKELY(ram->watch[roff >> PAGE_SHIFT])) {
             notify_frame(ram, roff, next - roff);
         }
         roff = next;

@@ -14,6 +14,9 @@
  * Write watches. A frame whose watch byte is not zero must not be written through a cached translation
  * (TLB entry, shadow entry): ram_watch_set() tells the translation caches to drop their write permission
  * and from then on every write comes through ram_watch_notify() before or after the bytes change.
+ *
+ * One observer may want to hear of all writes for a while (the translator's judge, binxlate/check.h). It sets
+ * observe_all after it has had the translations dropped that were cached before.
  */
 #ifndef MMU_RAM_H
 #define MMU_RAM_H
@@ -54,6 +57,8 @@ struct ram {
     uint8_t *watch; /* one byte a frame: bit per enum ram_watch; lazily backed */
     struct ram_watcher watcher[RAM_WATCH_COUNT];
     struct ram_protect_listener *listeners;
+    struct ram_watcher observer; /* is told of every write that ram_watch_notify() hears of, watched or not */
+    bool observe_all;            /* every frame counts as watched: no cached translation made now may write */
 };
 
 /* Reserve `size` bytes (rounded up to pages) of lazily allocated, zero memory. -errno with text. */
@@ -72,7 +77,7 @@ static inline uint8_t *ram_ptr(const struct ram *ram, roff_t roff)
 /* Is any watch set on the frame that holds roff? */
 static inline bool ram_watched(const struct ram *ram, roff_t roff)
 {
-    return ram->watch[roff >> PAGE_SHIFT] != 0;
+    return ram->watch[roff >> PAGE_SHIFT] != 0 || ram->observe_all;
 }
 
 void ram_set_watcher(struct ram *ram, enum ram_watch which, void (*written)(void *, roff_t, uint64_t),
