@@ -14,64 +14,78 @@
 
 /* ---- which rows ---- */
 
-/* Opcode bytes that are copied, with the ModRM.reg values (bit n: /n) of their memory and register forms. */
+/* Per opcode byte (of a row): the ModRM.reg values (bit n: /n) of the memory and register forms that are copied. */
 struct copied {
-    uint8_t map, first, last;
     uint8_t memory, registers;
 };
 
-#define ALL  0xff, 0xff
-#define NONE 0x00
+#define ALL                                                                                                  \
+    {                                                                                                        \
+        0xff, 0xff                                                                                           \
+    }
 
-static const struct copied copied[] = {
-    {MAP_1BYTE, 0x00, 0x05, ALL}, /* ADD; the gaps are PUSH and POP of segment registers, DAA ... */
-    {MAP_1BYTE, 0x08, 0x0d, ALL},
-    {MAP_1BYTE, 0x10, 0x15, ALL},
-    {MAP_1BYTE, 0x18, 0x1d, ALL},
-    {MAP_1BYTE, 0x20, 0x25, ALL},
-    {MAP_1BYTE, 0x28, 0x2d, ALL},
-    {MAP_1BYTE, 0x30, 0x35, ALL},
-    {MAP_1BYTE, 0x38, 0x3d, ALL},
-    {MAP_1BYTE, 0x40, 0x4f, ALL}, /* INC, DEC */
-    {MAP_1BYTE, 0x69, 0x69, ALL}, /* IMUL */
-    {MAP_1BYTE, 0x6b, 0x6b, ALL},
-    {MAP_1BYTE, 0x80, 0x8b, ALL},                             /* ALU with immediate, TEST, XCHG, MOV */
-    {MAP_1BYTE, 0x8d, 0x8d, ALL},                             /* LEA */
-    {MAP_1BYTE, 0x90, 0x99, ALL},                             /* NOP, XCHG, CBW, CWD */
-    {MAP_1BYTE, 0x9b, 0x9b, ALL},                             /* WAIT */
-    {MAP_1BYTE, 0x9e, 0xa3, ALL},                             /* SAHF, LAHF, MOV moffs */
-    {MAP_1BYTE, 0xa8, 0xa9, ALL},                             /* TEST */
-    {MAP_1BYTE, 0xb0, 0xc1, ALL},                             /* MOV, shifts */
-    {MAP_1BYTE, 0xc6, 0xc7, ALL},                             /* MOV */
-    {MAP_1BYTE, 0xd0, 0xd3, ALL},                             /* shifts */
-    {MAP_1BYTE, 0xd8, 0xd8, ALL},                             /* x87 */
-    {MAP_1BYTE, 0xd9, 0xd9, 0xff & ~(1 << 4 | 1 << 6), 0xff}, /* but FLDENV, FNSTENV */
-    {MAP_1BYTE, 0xda, 0xdc, ALL},
-    {MAP_1BYTE, 0xdd, 0xdd, 0xff & ~(1 << 4 | 1 << 6), 0xff}, /* but FRSTOR, FNSAVE */
-    {MAP_1BYTE, 0xde, 0xdf, ALL},
-    {MAP_1BYTE, 0xf5, 0xf9, ALL}, /* CMC, group 3, CLC, STC */
-    {MAP_1BYTE, 0xfc, 0xfe, ALL}, /* CLD, STD, INC, DEC */
-    {MAP_1BYTE, 0xff, 0xff, 1 << 0 | 1 << 1, 1 << 0 | 1 << 1},
-    {MAP_0F, 0x10, 0x17, ALL},                              /* SSE moves */
-    {MAP_0F, 0x18, 0x1f, ALL},                              /* PREFETCH, NOP */
-    {MAP_0F, 0x28, 0x2f, ALL},                              /* SSE moves, conversions, comparisons */
-    {MAP_0F, 0x40, 0x4f, ALL},                              /* CMOVcc */
-    {MAP_0F, 0x50, 0x7f, ALL},                              /* MMX and SSE */
-    {MAP_0F, 0x90, 0x9f, ALL},                              /* SETcc */
-    {MAP_0F, 0xa3, 0xa5, ALL},                              /* BT, SHLD */
-    {MAP_0F, 0xab, 0xad, ALL},                              /* BTS, SHRD */
-    {MAP_0F, 0xae, 0xae, 1 << 3, 1 << 5 | 1 << 6 | 1 << 7}, /* STMXCSR, fences */
-    {MAP_0F, 0xaf, 0xb1, ALL},                              /* IMUL, CMPXCHG */
-    {MAP_0F, 0xb3, 0xb3, ALL},                              /* BTR */
-    {MAP_0F, 0xb6, 0xb7, ALL},                              /* MOVZX */
-    {MAP_0F, 0xba, 0xbf, ALL},                              /* bit tests and scans, MOVSX */
-    {MAP_0F, 0xc0, 0xc6, ALL},                              /* XADD, SSE, MOVNTI */
-    {MAP_0F, 0xc7, 0xc7, 1 << 1, NONE},                     /* CMPXCHG8B */
-    {MAP_0F, 0xc8, 0xcf, ALL},                              /* BSWAP */
-    {MAP_0F, 0xd0, 0xf6, ALL},                              /* MMX and SSE */
-    {MAP_0F, 0xf8, 0xfe, ALL},                              /* but F7, MASKMOV: implicit memory */
-    {MAP_0F38, 0x00, 0xff, ALL},
-    {MAP_0F3A, 0x00, 0xff, ALL},
+static const struct copied copied[MAP_COUNT][256] =
+    {
+        [MAP_1BYTE] =
+            {
+                [0x00 ... 0x05] = ALL, /* ADD; the gaps are PUSH and POP of segment registers, DAA ... */
+                [0x08 ... 0x0d] = ALL,
+                [0x10 ... 0x15] = ALL,
+                [0x18 ... 0x1d] = ALL,
+                [0x20 ... 0x25] = ALL,
+                [0x28 ... 0x2d] = ALL,
+                [0x30 ... 0x35] = ALL,
+                [0x38 ... 0x3d] = ALL,
+                [0x40 ... 0x4f] = ALL, /* INC, DEC */
+                [0x69] = ALL,          /* IMUL */
+                [0x6b] = ALL,
+                [0x80 ... 0x8b] = ALL,                      /* ALU with immediate, TEST, XCHG, MOV */
+                [0x8d] = ALL,                               /* LEA */
+                [0x90 ... 0x99] = ALL,                      /* NOP, XCHG, CBW, CWD */
+                [0x9b] = ALL,                               /* WAIT */
+                [0x9e ... 0xa3] = ALL,                      /* SAHF, LAHF, MOV moffs */
+                [0xa8 ... 0xa9] = ALL,                      /* TEST */
+                [0xb0 ... 0xc1] = ALL,                      /* MOV, shifts */
+                [0xc6 ... 0xc7] = ALL,                      /* MOV */
+                [0xd0 ... 0xd3] = ALL,                      /* shifts */
+                [0xd8] = ALL,                               /* x87 */
+                [0xd9] = {0xff & ~(1 << 4 | 1 << 6), 0xff}, /* but FLDENV, FNSTENV */
+                [0xda ... 0xdc] = ALL,
+                [0xdd] = {0xff & ~(1 << 4 | 1 << 6), 0xff}, /* but FRSTOR, FNSAVE */
+                [0xde ... 0xdf] = ALL,
+                [0xf5 ... 0xf9] = ALL, /* CMC, group 3, CLC, STC */
+                [0xfc ... 0xfe] = ALL, /* CLD, STD, INC, DEC */
+                [0xff] = {1 << 0 | 1 << 1, 1 << 0 | 1 << 1},
+            },
+        [MAP_0F] =
+            {
+                [0x10 ... 0x17] = ALL,                       /* SSE moves */
+                [0x18 ... 0x1f] = ALL,                       /* PREFETCH, NOP */
+                [0x28 ... 0x2f] = ALL,                       /* SSE moves, conversions, comparisons */
+                [0x40 ... 0x4f] = ALL,                       /* CMOVcc */
+                [0x50 ... 0x7f] = ALL,                       /* MMX and SSE */
+                [0x90 ... 0x9f] = ALL,                       /* SETcc */
+                [0xa3 ... 0xa5] = ALL,                       /* BT, SHLD */
+                [0xab ... 0xad] = ALL,                       /* BTS, SHRD */
+                [0xae] = {1 << 3, 1 << 5 | 1 << 6 | 1 << 7}, /* STMXCSR, fences */
+                [0xaf ... 0xb1] = ALL,                       /* IMUL, CMPXCHG */
+                [0xb3] = ALL,                                /* BTR */
+                [0xb6 ... 0xb7] = ALL,                       /* MOVZX */
+                [0xba ... 0xbf] = ALL,                       /* bit tests and scans, MOVSX */
+                [0xc0 ... 0xc6] = ALL,                       /* XADD, SSE, MOVNTI */
+                [0xc7] = {1 << 1, 0},                        /* CMPXCHG8B */
+                [0xc8 ... 0xcf] = ALL,                       /* BSWAP */
+                [0xd0 ... 0xf6] = ALL,                       /* MMX and SSE */
+                [0xf8 ... 0xfe] = ALL,                       /* but F7, MASKMOV: implicit memory */
+            },
+        [MAP_0F38] =
+            {
+                [0x00 ... 0xff] = ALL,
+            },
+        [MAP_0F3A] =
+            {
+                [0x00 ... 0xff] = ALL,
+            },
 };
 
 static bool is_row(const struct insn *insn, enum opcode_map map, uint8_t first, uint8_t last)
@@ -95,13 +109,8 @@ bool reencode_supported(const struct insn *insn)
     if ((row->flags & (OPF_END | OPF_CPL0 | OPF_STRING)) || depends_on_host(insn)) {
         return false;
     }
-    for (unsigned i = 0; i < ARRAY_LEN(copied); i++) {
-        const struct copied *c = &copied[i];
-        if (c->map == row->map && c->first <= row->byte && row->byte <= c->last) {
-            return (insn->memory ? c->memory : c->registers) >> insn->reg & 1;
-        }
-    }
-    return false;
+    const struct copied *forms = &copied[row->map][row->byte];
+    return (insn->memory ? forms->memory : forms->registers) >> insn->reg & 1;
 }
 
 static bool is_lea(const struct insn *insn)

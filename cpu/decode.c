@@ -36,14 +36,13 @@ static bool have(struct cursor *cursor, unsigned n)
 /* The next 1, 2 or 4 bytes; 0 when they are not there. */
 static uint32_t take(struct cursor *cursor, unsigned n)
 {
-    uint32_t value = 0;
+    const uint8_t *bytes = cursor->bytes + cursor->at;
 
     if (!have(cursor, n)) {
         return 0;
     }
-    memcpy(&value, cursor->bytes + cursor->at, n);
     cursor->at += n;
-    return value;
+    return n == 1 ? bytes[0] : n == 2 ? load_le16(bytes) : load_le32(bytes);
 }
 
 static bool failed(const struct cursor *cursor)
@@ -192,80 +191,54 @@ static void take_memory(struct cursor *cursor, struct insn *insn)
     }
 }
 
-static void take_immediate(struct cursor *cursor, struct insn *insn, const struct operand *operand,
-                           bool second)
+static uint32_t take_immediate(struct cursor *cursor, const struct insn *insn, enum opcode_immediate kind)
 {
     uint32_t value;
 
-    switch (operand->size) {
-    case '1':
-        value = 1;
+    switch (kind) {
+    case IMM_NONE:
         break;
-    case 'b':
-        value = take(cursor, 1);
-        if (operand->sign_extend || operand->letter == 'J') {
-            value = (uint32_t)(int32_t)(int8_t)value;
-        }
-        break;
-    case 'w':
-        value = take(cursor, 2);
-        break;
-    default:
+    case IMM_ONE:
+        return 1;
+    case IMM_BYTE:
+        return take(cursor, 1);
+    case IMM_BYTE_SIGNED:
+        return (uint32_t)(int8_t)take(cursor, 1);
+    case IMM_WORD:
+        return take(cursor, 2);
+    case IMM_FULL:
+        return take(cursor, insn->opsize);
+    case IMM_FULL_SIGNED:
         value = take(cursor, insn->opsize);
-        if (operand->letter == 'J' && insn->opsize == 2) {
-            value = (uint32_t)(int32_t)(int16_t)value;
-        }
-        break;
+        return insn->opsize == 2 ? (uint32_t)(int16_t)value : value;
     }
-    if (second) {
-        insn->imm2 = value;
-    } else {
-        insn->imm = value;
-    }
+    return 0;
 }
 
 /* What the operands of the row take from the instruction after ModRM, SIB and displacement. */
 static void take_operands(struct cursor *cursor, struct insn *insn, uint8_t byte)
 {
-    const char *text = insn->opcode->operands;
-    struct operand operand;
-    bool second = false;
+    const struct opcode *row = insn->opcode;
 
-    while (operand_next(&text, &operand)) {
-        switch (operand.letter) {
-        case 'I':
-        case 'J':
-            take_immediate(cursor, insn, &operand, second);
-            second = true;
-            break;
-        case 'A':
-            insn->imm = take(cursor, insn->opsize);
-            insn->imm2 = take(cursor, 2);
-            break;
-        case 'O':
-            insn->memory = true;
-            insn->disp = (int32_t)take(cursor, insn->addrsize);
-            break;
-        case 'Z':
-            insn->rm = byte & 7;
-            break;
-        case 0:
-            /* PUSH and POP of a segment register have its number where ModRM would have reg. */
-            if (operand.length == 2 && operand.text[1] == 'S') {
-                insn->reg = byte >> 3 & 7;
-            }
-            break;
-        default:
-            break;
-        }
+    insn->imm = take_immediate(cursor, insn, (enum opcode_immediate)row->imm);
+    insn->imm2 = take_immediate(cursor, insn, (enum opcode_immediate)row->imm2);
+    if (!(row->takes & ~(unsigned)(TAKES_MODRM | TAKES_REGISTER))) {
+        return;
     }
-}
-
-/* Registers only, whatever mod says: moves from and to control and debug registers. */
-static bool ignores_mod(const struct opcode *row)
-{
-    return strcmp(row->operands, "Rd,Cd") == 0 || strcmp(row->operands, "Cd,Rd") == 0 ||
-           strcmp(row->operands, "Rd,Dd") == 0 || strcmp(row->operands, "Dd,Rd") == 0;
+    if (row->takes & TAKES_FAR) {
+        insn->imm = take(cursor, insn->opsize);
+        insn->imm2 = take(cursor, 2);
+    }
+    if (row->takes & TAKES_OFFSET) {
+        insn->memory = true;
+        insn->disp = (int32_t)take(cursor, insn->addrsize);
+    }
+    if (row->takes & TAKES_PLUS) {
+        insn->rm = byte & 7;
+    }
+    if (row->takes & TAKES_SREG) { /* where ModRM would have reg */
+        insn->reg = byte >> 3 & 7;
+    }
 }
 
 static const struct opcode *find_row(struct cursor *cursor, struct insn *insn, enum opcode_map map,
@@ -277,7 +250,7 @@ static const struct opcode *find_row(struct cursor *cursor, struct insn *insn, e
     if (!rows) {
         return NULL;
     }
-    *has_modrm = opcode_has_modrm(&rows[0]);
+    *has_modrm = rows[0].takes & TAKES_MODRM;
     if (*has_modrm) {
         insn->modrm = (uint8_t)take(cursor, 1);
         insn->reg = insn->modrm >> 3 & 7;
@@ -328,7 +301,7 @@ enum decode_status insn_decode(const uint8_t *bytes, unsigned count, bool code32
     if (!insn->opcode) {
         return finish(insn, &opcode_undefined, &cursor, DECODE_UD);
     }
-    if (has_modrm && insn->modrm >> 6 != 3 && !ignores_mod(insn->opcode)) {
+    if (has_modrm && insn->modrm >> 6 != 3 && !(insn->opcode->takes & TAKES_REGISTER)) {
         take_memory(&cursor, insn);
     }
     take_operands(&cursor, insn, byte);

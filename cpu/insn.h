@@ -44,6 +44,28 @@ enum opcode_flag {
     OPF_UNALIGNED = 1u << 14,  /* a 16-byte memory operand may lie at any address */
 };
 
+/* What the decoder takes for a row: the operand letters that concern it, as bits and numbers. */
+enum opcode_takes {
+    TAKES_MODRM = 1u << 0,
+    TAKES_REGISTER =
+        1u << 1, /* r/m is a register whatever mod says: moves from and to control and debug registers */
+    TAKES_SREG = 1u << 2,   /* PUSH and POP of a segment register: its number is in the opcode byte */
+    TAKES_PLUS = 1u << 3,   /* a register in the opcode byte */
+    TAKES_OFFSET = 1u << 4, /* memory by an offset */
+    TAKES_FAR = 1u << 5,    /* far pointer */
+};
+
+/* An immediate's size and how it is extended. */
+enum opcode_immediate {
+    IMM_NONE,
+    IMM_ONE, /* the constant 1 */
+    IMM_BYTE,
+    IMM_BYTE_SIGNED,
+    IMM_WORD,
+    IMM_FULL,        /* 2 or 4 bytes by operand size */
+    IMM_FULL_SIGNED, /* 2 bytes are sign-extended */
+};
+
 /* Operand letters. SDM: Volume 2D, "Key to Abbreviations"; the decoder and the tracer share them. */
 struct opcode {
     const char *mnemonic;   /* lower case, Intel syntax; the operand-size dependent ones as "pusha" */
@@ -54,6 +76,8 @@ struct opcode {
     int8_t reg, mod, rm;    /* ModRM constraints: -1 any; mod: 3 register, 0 memory (any of 0-2) */
     bool plus_reg;          /* rows 50+r and the like: byte..byte+7 */
     uint32_t flags;         /* enum opcode_flag */
+    uint8_t takes;          /* enum opcode_takes, from the operands */
+    uint8_t imm, imm2;      /* enum opcode_immediate, likewise */
     uint64_t feature;       /* CPU_FEATURE_* needed, 0 for the 386 base */
     uint16_t id;            /* enum opcode_id: index of the row */
     exec_fn exec16, exec32; /* by operand size; equal where size does not matter */

@@ -29,6 +29,45 @@ enum {
 };
 #define CPU_FEATURE_BASE 0
 
+/*
+ * What the decoder must know of a row's operands, worked out by the compiler: a character of a string literal is a
+ * constant, and behind the end of the operands there are zeros.
+ *
+ *   E V ,  G v ,  I b        a letter counts at the start of an operand; followed by a capital it is a register's name
+ */
+#define AT(s, i)      ((s "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")[i])
+#define IS_CAPITAL(c) ((c) >= 'A' && (c) <= 'Z')
+#define IS_MODRM(c)                                                                                          \
+    ((c) == 'E' || (c) == 'G' || (c) == 'M' || (c) == 'R' || (c) == 'S' || (c) == 'C' || (c) == 'D' ||       \
+     (c) == 'P' || (c) == 'Q' || (c) == 'N' || (c) == 'V' || (c) == 'U' || (c) == 'W')
+#define HAS_MODRM(s)  (IS_MODRM(AT(s, 0)) && !IS_CAPITAL(AT(s, 1)))
+#define IS_CONTROL(c) ((c) == 'C' || (c) == 'D')
+#define ONLY_REGISTERS(s)                                                                                    \
+    ((AT(s, 0) == 'R' && IS_CONTROL(AT(s, 3))) || (IS_CONTROL(AT(s, 0)) && AT(s, 3) == 'R'))
+#define HAS_SREG(s)   (AT(s, 1) == 'S' && AT(s, 2) == '\0')
+#define HAS_OFFSET(s) (AT(s, 0) == 'O' || AT(s, 3) == 'O' || AT(s, 4) == 'O')
+#define HAS_FAR(s)    (AT(s, 0) == 'A' && AT(s, 1) == 'p')
+#define TAKES(s, reg, mod, rm)                                                                               \
+    (((reg) != ANY || (mod) != ANY || (rm) != ANY || HAS_MODRM(s) ? TAKES_MODRM : 0) |                       \
+     (ONLY_REGISTERS(s) ? TAKES_REGISTER : 0) | (HAS_SREG(s) ? TAKES_SREG : 0) |                             \
+     (AT(s, 0) == 'Z' ? TAKES_PLUS : 0) | (HAS_OFFSET(s) ? TAKES_OFFSET : 0) | (HAS_FAR(s) ? TAKES_FAR : 0))
+
+/* The immediate at position i of the operands. I and J are in no register's name. */
+#define IMM_SIZE(i_, size, sign)                                                                             \
+    ((size) == '1'                                     ? IMM_ONE                                             \
+     : (size) == 'b' && ((i_) == 'J' || (sign) == 's') ? IMM_BYTE_SIGNED                                     \
+     : (size) == 'b'                                   ? IMM_BYTE                                            \
+     : (size) == 'w'                                   ? IMM_WORD                                            \
+     : (i_) == 'J'                                     ? IMM_FULL_SIGNED                                     \
+                                                       : IMM_FULL)
+#define IMM_AT(s, i)                                                                                         \
+    (AT(s, i) == 'I' || AT(s, i) == 'J' ? IMM_SIZE(AT(s, i), AT(s, (i) + 1), AT(s, (i) + 2)) : IMM_NONE)
+#define IMM_BEHIND(s)                                                                                        \
+    (IMM_AT(s, 3) | IMM_AT(s, 4) | IMM_AT(s, 5) | IMM_AT(s, 6) | IMM_AT(s, 7) | IMM_AT(s, 8) |               \
+     IMM_AT(s, 9) | IMM_AT(s, 10))
+#define IMM(s)  (IMM_AT(s, 0) ? IMM_AT(s, 0) : IMM_BEHIND(s))
+#define IMM2(s) (IMM_AT(s, 0) ? IMM_BEHIND(s) : IMM_NONE) /* ENTER's level */
+
 /* Each use of __COUNTER__ in the first table numbers a row; the index below counts the same rows again. */
 enum { TABLE_BASE = __COUNTER__ + 1 };
 
@@ -45,6 +84,9 @@ enum { TABLE_BASE = __COUNTER__ + 1 };
         .rm = rm_,                                                                                           \
         .plus_reg = plus_,                                                                                   \
         .flags = flags_,                                                                                     \
+        .takes = TAKES(operands_, reg_, mod_, rm_),                                                          \
+        .imm = IMM(operands_),                                                                               \
+        .imm2 = IMM2(operands_),                                                                             \
         .feature = CPU_FEATURE_##feature_,                                                                   \
         .id = __COUNTER__ - TABLE_BASE,                                                                      \
         .exec16 = fn16,                                                                                      \
@@ -150,16 +192,5 @@ bool operand_next(const char **cursor, struct operand *operand)
 
 bool opcode_has_modrm(const struct opcode *opcode)
 {
-    const char *cursor = opcode->operands;
-    struct operand operand;
-
-    if (opcode->reg != ANY || opcode->mod != ANY || opcode->rm != ANY) {
-        return true;
-    }
-    while (operand_next(&cursor, &operand)) {
-        if (operand.letter && strchr("EGMRSCDPQNVUW", operand.letter)) {
-            return true;
-        }
-    }
-    return false;
+    return opcode->takes & TAKES_MODRM;
 }

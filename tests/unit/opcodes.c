@@ -147,3 +147,41 @@ Test(opcodes, operands_are_split_at_commas)
     cr_expect(operand.letter == 'R' && operand.size == 'v');
     cr_expect_not(operand_next(&cursor, &operand));
 }
+
+/* The same from the operand strings, read one by one. */
+static void expect_takes(const struct opcode *row)
+{
+    const char *cursor = row->operands;
+    struct operand operand;
+    unsigned takes = row->reg >= 0 || row->mod >= 0 || row->rm >= 0 ? TAKES_MODRM : 0;
+    unsigned imm[2] = {IMM_NONE, IMM_NONE}, count = 0;
+    bool control = false, only_register = false;
+
+    while (operand_next(&cursor, &operand)) {
+        control |= operand.letter == 'C' || operand.letter == 'D';
+        only_register |= operand.letter == 'R' && operand.size == 'd' && operand.length == 2;
+        takes |= operand.letter && strchr("EGMRSCDPQNVUW", operand.letter) ? TAKES_MODRM : 0;
+        takes |= operand.letter == 'A' ? TAKES_FAR : operand.letter == 'O' ? TAKES_OFFSET : 0;
+        takes |= operand.letter == 'Z' ? TAKES_PLUS : 0;
+        takes |= !operand.letter && operand.length == 2 && operand.text[1] == 'S' ? TAKES_SREG : 0;
+        if (operand.letter == 'I' || operand.letter == 'J') {
+            bool jump = operand.letter == 'J';
+            imm[count++] = operand.size == '1'   ? IMM_ONE
+                           : operand.size == 'b' ? (jump || operand.sign_extend ? IMM_BYTE_SIGNED : IMM_BYTE)
+                           : operand.size == 'w' ? IMM_WORD
+                           : jump                ? IMM_FULL_SIGNED
+                                                 : IMM_FULL;
+        }
+    }
+    takes |= control && only_register ? TAKES_REGISTER : 0;
+    cr_expect_eq(row->takes, takes, "%s %s: %x, not %x", row->mnemonic, row->operands, row->takes, takes);
+    cr_expect_eq(row->imm, imm[0], "%s %s", row->mnemonic, row->operands);
+    cr_expect_eq(row->imm2, imm[1], "%s %s", row->mnemonic, row->operands);
+}
+
+Test(opcodes, what_the_decoder_takes_is_what_the_operands_say)
+{
+    for (size_t i = 0; i < opcode_count; i++) {
+        expect_takes(&opcode_table[i]);
+    }
+}
