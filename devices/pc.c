@@ -13,6 +13,9 @@
 
 enum { COPROCESSOR_PORT = 0xf0, COPROCESSOR_PORTS = 2, COPROCESSOR_IRQ = 13, TIMER_IOAPIC_PIN = 2 };
 
+/* CMOS RAM, after Ralf Brown's list; the last is SeaBIOS' own. */
+enum { CMOS_DISK_TYPES = 0x12, CMOS_DISK_TYPE = 0x19, CMOS_TRANSLATION = 0x39 };
+
 #define VRAM_SIZE (16 * MIB)
 
 struct pc {
@@ -26,6 +29,7 @@ struct pc {
     struct pci_bus *pci;
     struct i440fx *host_bridge;
     struct piix3 *isa_bridge;
+    struct piix3_ide *ide;
     struct piix4_pm *pm;
     struct i8254 *pit;
     struct mc146818 *rtc;
@@ -160,6 +164,46 @@ static void pc_coprocessor_write(void *opaque, uint64_t offset, uint64_t value, 
 static const struct region_ops pc_coprocessor_ops = {
     .read = pc_coprocessor_read, .write = pc_coprocessor_write, .max_size = 1};
 
+/* ---- what CMOS says of the drives ---- */
+
+/*
+ * Disks of the primary channel have type 47, "user defined", with their parameters; and for every disk two bits say how
+ * SeaBIOS is to translate its geometry for INT 13h: 0 not at all, 1 by LBA.
+ */
+static void pc_describe_disks(struct pc *pc)
+{
+    static const uint8_t parameters[2] = {0x1b, 0x24};
+    uint8_t types = 0, translation = 0;
+
+    for (unsigned i = 0; i < PIIX3_IDE_DRIVES; i++) {
+        const struct block *disk = pc->config.ide[i];
+        struct ide_geometry geometry;
+
+        if (!disk || pc->config.ide_is_cdrom[i]) {
+            continue;
+        }
+        geometry = ide_default_geometry(disk->size / IDE_SECTOR);
+        translation |= geometry.cylinders > 1024 ? 1u << 2 * i : 0;
+        if (i < 2) {
+            uint8_t at = parameters[i];
+
+            types |= i ? 0x0f : 0xf0;
+            mc146818_set_cmos(pc->rtc, CMOS_DISK_TYPE + i, 47);
+            mc146818_set_cmos(pc->rtc, at, (uint8_t)geometry.cylinders);
+            mc146818_set_cmos(pc->rtc, at + 1, (uint8_t)(geometry.cylinders >> 8));
+            mc146818_set_cmos(pc->rtc, at + 2, geometry.heads);
+            mc146818_set_cmos(pc->rtc, at + 3, 0xff); /* no write precompensation */
+            mc146818_set_cmos(pc->rtc, at + 4, 0xff);
+            mc146818_set_cmos(pc->rtc, at + 5, 0x80 | (geometry.heads > 8 ? 0x08 : 0));
+            mc146818_set_cmos(pc->rtc, at + 6, (uint8_t)geometry.cylinders); /* landing zone */
+            mc146818_set_cmos(pc->rtc, at + 7, (uint8_t)(geometry.cylinders >> 8));
+            mc146818_set_cmos(pc->rtc, at + 8, geometry.sectors);
+        }
+    }
+    mc146818_set_cmos(pc->rtc, CMOS_DISK_TYPES, types);
+    mc146818_set_cmos(pc->rtc, CMOS_TRANSLATION, translation);
+}
+
 /* ---- building ---- */
 
 uint64_t pc_memory_size(uint64_t ram_size, size_t bios_size)
@@ -193,6 +237,8 @@ static bool pc_create_chipset(struct pc *pc, const struct i440fx_memory *memory,
         .init = pc_line(pc, pc_line_reset),
     };
     struct piix4_pm_wiring pm = {.power_off = pc_line(pc, pc_line_power_off)};
+    struct line ide_irq[PIIX3_IDE_CHANNELS];
+    struct ide_slot slot[PIIX3_IDE_DRIVES];
 
     for (unsigned irq = 0; irq < PIIX3_IRQS; irq++) {
         piix3.isa_irq[irq] = (struct line){.set = pc_isa_irq, .opaque = pc, .number = irq};
@@ -203,9 +249,16 @@ static bool pc_create_chipset(struct pc *pc, const struct i440fx_memory *memory,
     if (!pc->isa_bridge) {
         return false;
     }
+    for (unsigned i = 0; i < PIIX3_IDE_CHANNELS; i++) {
+        ide_irq[i] = piix3_irq_input(pc->isa_bridge, 14 + i);
+    }
+    for (unsigned i = 0; i < PIIX3_IDE_DRIVES; i++) {
+        slot[i] = (struct ide_slot){.block = pc->config.ide[i], .cdrom = pc->config.ide_is_cdrom[i]};
+    }
+    pc->ide = piix3_ide_create(&pc->board, pc->pci, ide_irq, slot);
     pm.sci = piix3_irq_input(pc->isa_bridge, 9);
     pc->pm = piix4_pm_create(&pc->board, pc->pci, &pm);
-    return pc->pm != NULL;
+    return pc->ide && pc->pm;
 }
 
 /* The chips of the ISA bus and their customary IRQs. */
@@ -234,6 +287,9 @@ static bool pc_create_isa(struct pc *pc)
         if (!pc->serial[i]) {
             return false;
         }
+    }
+    if (pc->rtc) {
+        pc_describe_disks(pc);
     }
     pc->ferr_irq = piix3_irq_input(isa, COPROCESSOR_IRQ);
     region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops,

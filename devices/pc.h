@@ -4,7 +4,7 @@
  *
  *              CPU ---- i440FX ---- RAM (PAM, SMRAM), ROM
  *               |          |
- *         lapic-+         PCI 0 --- 1.0 PIIX3 (ISA bridge)   1.3 PIIX4 PM    2.0 VGA
+ *         lapic-+         PCI 0 --- 1.0 PIIX3 (ISA bridge)   1.1 PIIX3 IDE   1.3 PIIX4 PM    2.0 VGA
  *           |  LINT0                   |
  *        ioapic  |                    ISA --- i8254  mc146818  i8042  2 x uart16550  i8237
  *           |    +---- i8259 pair <-- IRQ 0-15      fw_cfg  80h  E9h  402h  debug exit
@@ -31,6 +31,7 @@
 #include "devices/mc146818.h"
 #include "devices/pci.h"
 #include "devices/piix3.h"
+#include "devices/piix3_ide.h"
 #include "devices/piix4_pm.h"
 #include "devices/uart16550.h"
 #include "devices/vga.h"
