@@ -26,6 +26,7 @@ enum {
     SLOW_FAULTS = 3,    /* of a site, before it becomes a call-out */
     SLOW_RETRY = 4096,  /* call-outs of such a site, before it is tried again */
     FLAT_FAULTS = 3,    /* of a site on pages that its window does not get, before it uses the flat table */
+    REP_FILLS = 64,     /* pages of a REP's operand whose shadow entries are filled at once */
     ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF | RFLAGS_AC,
 };
 
@@ -59,7 +60,8 @@ unsigned dispatch_mode(const struct binxlate *x)
         return MODE_NONE;
     }
     return (cpu->user_view ? MODE_USER : 0u) | (based_segment_usable(&cpu->seg[SEG_FS]) ? MODE_FS : 0u) |
-           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u) | window_mode(x) | fpu_mode(x);
+           (based_segment_usable(&cpu->seg[SEG_GS]) ? MODE_GS : 0u) | (cpu->cpl == 0 ? MODE_CPL0 : 0u) |
+           window_mode(x) | fpu_mode(x);
 }
 
 /* ATTENTION_CODE tells the interpreter to leave its run; here it means nothing. */
@@ -247,6 +249,76 @@ static bool reconsider(struct binxlate *x, struct callout *callout)
     return true;
 }
 
+/* Remember what the instruction met, and have its block made anew with that in mind. */
+static void add_trait(struct binxlate *x, struct block *block, unsigned index, enum trait trait)
+{
+    /* Without a copy that copes, misalignment is as good as slow. */
+    uint8_t old = block->traits[index];
+
+    block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
+    x->stats.misaligned_sites += trait != TRAIT_SLOW;
+    x->stats.slow_sites += trait == TRAIT_SLOW;
+    block_drop(x, block);
+    translate_block(x, block->linear, block->roff, block->mode, block);
+}
+
+/* The pages of [from, to), which has just been accessed. False: one of them is not direct. */
+static bool fill_run(struct binxlate *x, uint32_t from, uint32_t to, bool write)
+{
+    struct vcpu *cpu = x->cpu;
+    enum shadow_kind kind = write ? SHADOW_WRITE : SHADOW_READ;
+    unsigned flags = view_flag(cpu) | (write ? PAGEWALK_WRITE : 0);
+    uint32_t page = from & ~(uint32_t)PAGE_OFFSET_MASK;
+    uint32_t pages = from == to ? 0 : ((to - 1 - page) >> PAGE_SHIFT) + 1;
+
+    for (unsigned i = 0; i < MIN(pages, REP_FILLS); i++, page += PAGE_SIZE) {
+        uint32_t error_code;
+        bool usable = true;
+        if (shadow_entry(&x->shadow, view_of(cpu), kind, page) != SHADOW_UNUSABLE) {
+            continue;
+        }
+        x->stats.shadow_fills++;
+        TRY(shadow_fill(&x->shadow, &cpu->paging, page, flags, &usable, &error_code) && usable);
+    }
+    return true;
+}
+
+/* Does a thunk (thunk_rep.c) execute it where it can? */
+static bool has_thunk(const struct callout *callout)
+{
+    const struct insn *insn = &callout->insn;
+    unsigned kind = insn->opcode->byte & 0xfe;
+
+    return insn->rep && (insn->opcode->flags & OPF_STRING) && (kind == 0xa4 || kind == 0xaa) &&
+           insn->addrsize == 4 && !(callout->block->traits[callout->index] & TRAIT_SLOW);
+}
+
+/*
+ * The interpreter knows nothing of shadow entries, for want of which the thunk may have given up. True: the memory keeps
+ * being such that it has to; the block was made anew, and the call-out is gone.
+ */
+static bool fill_for_thunk(struct binxlate *x, const struct callout *callout, uint32_t source,
+                           uint32_t destination)
+{
+    const struct vcpu *cpu = x->cpu;
+    struct block *block = callout->block;
+
+    if (block->dead || !has_thunk(callout) || (cpu->rflags & RFLAGS_DF)) {
+        return false;
+    }
+    bool moves = (callout->insn.opcode->byte & 0xfe) == 0xa4;
+    if ((!moves || fill_run(x, source, reg32(cpu, RSI), false)) &&
+        fill_run(x, destination, reg32(cpu, RDI), true)) {
+        return false;
+    }
+    if (++block->slow_faults[callout->index] < SLOW_FAULTS) {
+        return false;
+    }
+    block->slow_faults[callout->index] = 0;
+    add_trait(x, block, callout->index, TRAIT_SLOW);
+    return true;
+}
+
 static const void *serve_callout(struct binxlate *x)
 {
     struct vcpu *cpu = x->cpu;
@@ -266,6 +338,7 @@ static const void *serve_callout(struct binxlate *x)
     x->callouts_by_row[callout->insn.opcode->id]++;
     cpu->next_rip = callout->next;
     cpu->rip = (uint32_t)(callout->next - callout->insn.length);
+    uint32_t source = reg32(cpu, RSI), destination = reg32(cpu, RDI);
     if (!callout->insn.exec(cpu, &callout->insn)) {
         x->interpret = 1; /* the interpreter delivers what is pending first */
         return NULL;
@@ -275,7 +348,7 @@ static const void *serve_callout(struct binxlate *x)
     }
     cpu->rip = cpu->next_rip;
     cpu->insn_count++;
-    if (reconsider(x, callout)) {
+    if (fill_for_thunk(x, callout, source, destination) || reconsider(x, callout)) {
         return NULL;
     }
     uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
@@ -287,19 +360,6 @@ static const void *serve_callout(struct binxlate *x)
 }
 
 /* ---- Faults --------------------------------------------------------------------------------------------- */
-
-/* Remember what the instruction met, and have its block made anew with that in mind. */
-static void add_trait(struct binxlate *x, struct block *block, unsigned index, enum trait trait)
-{
-    /* Without a copy that copes, misalignment is as good as slow. */
-    uint8_t old = block->traits[index];
-
-    block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
-    x->stats.misaligned_sites += trait != TRAIT_SLOW;
-    x->stats.slow_sites += trait == TRAIT_SLOW;
-    block_drop(x, block);
-    translate_block(x, block->linear, block->roff, block->mode, block);
-}
 
 /* An access failed. True: its shadow entry can be used now. */
 static bool fill_entry(struct binxlate *x, struct block *block, const struct site *site)
@@ -426,6 +486,19 @@ static const void *serve_fault(struct binxlate *x)
     return NULL;
 }
 
+/* An instruction that faulted and is left to the interpreter may stand in the shadow of an STI. */
+static const void *serve_fault_in_shadow(struct binxlate *x)
+{
+    const void *code = serve_fault(x);
+    const struct block *block = code ? NULL : block_at_host(x, x->run.fault_pc);
+    const struct site *site = block ? block_site(x, block, x->run.fault_pc) : NULL;
+
+    if (site && site->after_sti && !(x->cpu->rflags_before_sti & RFLAGS_IF >> 8)) {
+        vcpu_set_shadow(x->cpu, SHADOW_STI);
+    }
+    return code;
+}
+
 static const void *serve_exit(struct binxlate *x, enum exit_reason reason)
 {
     switch (reason) {
@@ -440,7 +513,7 @@ static const void *serve_exit(struct binxlate *x, enum exit_reason reason)
     case EXIT_CALLOUT:
         return serve_callout(x);
     case EXIT_FAULT:
-        return serve_fault(x);
+        return serve_fault_in_shadow(x);
     case EXIT_COUNT:
         break;
     }
@@ -460,6 +533,7 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     do {
         x->run.table = shadow_base(&x->shadow, view_of(cpu)); /* a CR3 load moves it */
         x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
+        cpu->rflags &= ~FLAGS_NATIVE;
         fpu_prepare(x);
         promote_enter(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);

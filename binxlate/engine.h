@@ -50,6 +50,7 @@
  *   FPU   the host's x87 and SSE units hold the guest's state (fpu.c)
  *   SSE   beside FPU: CR4.OSFXSR
  *   WINDOW  the view has a host window, at the GS base
+ *   CPL0  CPL is 0
  */
 enum block_mode {
     MODE_USER = 1,
@@ -58,6 +59,7 @@ enum block_mode {
     MODE_FPU = 8,
     MODE_SSE = 16,
     MODE_WINDOW = 32,
+    MODE_CPL0 = 64,
     MODE_NONE = 0xff,
 };
 
@@ -77,6 +79,7 @@ struct site {
     uint8_t index;  /* of the instruction in the block */
     bool write;     /* which half of the shadow table the access uses */
     bool window;    /* it goes through the host window */
+    bool after_sti; /* the instruction follows an STI that is not a call-out */
 };
 
 /* What is known of an instruction from earlier faults; kept when a block is translated again. */

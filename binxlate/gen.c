@@ -112,6 +112,7 @@ void gen_site(struct gen *g, bool write, bool window)
         .index = (uint8_t)g->index,
         .write = write,
         .window = window,
+        .after_sti = g->after_sti && g->index == g->sti_index + 1,
     };
 }
 
@@ -243,6 +244,9 @@ static bool gen_own(struct gen *g)
     }
     if (insn->opsize != 4 || (g->traits & ~TRAIT_FLAT)) {
         return false;
+    }
+    if (gen_system(g)) {
+        return true;
     }
     if (opcode->map == MAP_1BYTE) {
         return gen_map_1byte(g);

@@ -27,6 +27,8 @@ struct gen {
     unsigned index;          /* its number in the block */
     uint32_t linear;         /* its address; CS is flat, so this is EIP too */
     uint8_t traits;          /* enum trait of it */
+    bool after_sti;          /* there was an STI, as number sti_index */
+    unsigned sti_index;
     struct site sites[GEN_SITES_MAX];
     unsigned site_count;
     struct gen_stub stubs[GEN_STUBS_MAX];
@@ -112,6 +114,9 @@ void gen_leave(struct gen *g);
 
 /* gen_string.c. False: no generator. */
 bool gen_string(struct gen *g);
+
+/* gen_system.c: with operand size 32. False: no generator. */
+bool gen_system(struct gen *g);
 
 /* gen_branch.c */
 

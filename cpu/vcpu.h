@@ -279,7 +279,8 @@ struct vcpu {
     uint64_t budget_end; /* insn_count at which vcpu_run returns; vcpu_shorten() lowers it */
     uint64_t slice_end;  /* insn_count at which the interpreter stops: the budget's end, or sooner */
     struct shutdown_report shutdown;
-    struct x87_pointers x87; /* written by translated code only */
+    struct x87_pointers x87;   /* written by translated code only */
+    uint8_t rflags_before_sti; /* the same: bits 8-15, of the last STI */
     char internal_error[160];
 
     /* ---- wiring ---- */

@@ -373,8 +373,11 @@ static void put_string(struct program *program, struct item *item)
     static const uint8_t ops[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
     struct rng *rng = &program->rng;
 
-    code_load(&item->code, RSI, choose_address(program));
-    code_load(&item->code, RDI, choose_address(program));
+    uint32_t source = choose_address(program);
+
+    code_load(&item->code, RSI, source);
+    code_load(&item->code, RDI,
+              rng_once_in(rng, 6) ? source + rng_below(rng, 16) - 8 : choose_address(program));
     code_load(&item->code, RCX, rng_once_in(rng, 4) ? rng_below(rng, 0x800) : rng_below(rng, 20));
     OP(&item->code, rng_once_in(rng, 3) ? 0xfd : 0xfc);
     if (rng_once_in(rng, 3)) {
@@ -436,11 +439,77 @@ static void put_patch_ahead(struct program *program, struct item *item, int self
     code_load(&item->code, RBX, 0x11223344);
 }
 
+/* RFLAGS through the stack, selectors to registers and memory, and accesses in the shadow of an STI. */
+static void put_flags_and_selectors(struct program *program, struct item *item)
+{
+    struct rng *rng = &program->rng;
+
+    switch (rng_below(rng, 6)) {
+    case 0: /* push imm; popfd: seldom TF, NT, AC */
+        OP(&item->code, 0x68);
+        code_put32(&item->code, rng_u32(rng) & (rng_once_in(rng, 8) ? 0x247fd5 : 0x3ad5));
+        OP(&item->code, 0x9d);
+        break;
+    case 1: /* cli; pushfd; pop ebx; sti; mov al, [memory] */
+        OP(&item->code, 0xfa, 0x9c, 0x5b, 0xfb, 0xa0);
+        code_put32(&item->code, choose_address(program));
+        break;
+    case 2: /* mov r32, sreg; mov [memory], sreg */
+        OP(&item->code, 0x8c, (uint8_t)(0xc0 | rng_below(rng, 6) << 3 | rng_below(rng, 4)), 0x8c,
+           (uint8_t)(0x05 | rng_below(rng, 6) << 3));
+        code_put32(&item->code, choose_address(program));
+        break;
+    case 3: /* push sreg; pop ecx; push fs; pop [memory] */
+        OP(&item->code, (uint8_t)(0x06 | rng_below(rng, 4) << 3), 0x59, 0x0f, 0xa0, 0x8f, 0x05);
+        code_put32(&item->code, choose_address(program));
+        break;
+    case 4: /* push eax; pop [esp+4] */
+        OP(&item->code, 0x50, 0x8f, 0x44, 0x24, 0x04);
+        break;
+    default: /* mov ebx, table; xlat */
+        code_load(&item->code, RBX, choose_address(program));
+        OP(&item->code, 0xd7);
+        break;
+    }
+}
+
+/* Data segment registers loaded with what they held, with another selector, with a null one. */
+static void put_segment_loads(struct program *program, struct item *item)
+{
+    struct rng *rng = &program->rng;
+    uint8_t fs_or_gs = (uint8_t)(rng_once_in(rng, 2) ? 0xe0 : 0xe8);
+
+    switch (rng_below(rng, 4)) {
+    case 0: /* mov eax, ds; mov es, eax; mov ds, eax */
+        OP(&item->code, 0x8c, 0xd8, 0x8e, 0xc0, 0x8e, 0xd8);
+        break;
+    case 1: /* push ds; push fs; pop fs; pop es */
+        OP(&item->code, 0x1e, 0x0f, 0xa0, 0x0f, 0xa1, 0x07);
+        break;
+    case 2: /* fs or gs null, and back */
+        OP(&item->code, 0x66, 0xb8, (uint8_t)rng_below(rng, 4), 0x00, 0x8e, fs_or_gs, 0x40, 0x66, 0xb8,
+           (uint8_t)(SEL_BASE_A + 8 * rng_below(rng, 2) + 3), 0x00, 0x8e, fs_or_gs);
+        break;
+    default: /* the same, through the stack */
+        OP(&item->code, 0x6a, (uint8_t)(SEL_BASE_A + 8 * rng_below(rng, 2) + 3), 0x0f,
+           fs_or_gs == 0xe0 ? 0xa1 : 0xa9);
+        break;
+    }
+}
+
 static void put_system(struct program *program, struct item *item)
 {
     struct rng *rng = &program->rng;
 
-    switch (rng_below(rng, 14)) {
+    switch (rng_below(rng, 18)) {
+    case 14:
+    case 15:
+        put_flags_and_selectors(program, item);
+        break;
+    case 16:
+    case 17:
+        put_segment_loads(program, item);
+        break;
     case 0:
         OP(&item->code, 0xfa, 0xfb); /* cli; sti */
         break;
