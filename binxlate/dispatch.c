@@ -216,8 +216,7 @@ static const void *serve_chain(struct binxlate *x)
     const struct block *block = next_block(x);
     if (block && resets == x->stats.buffer_resets && !chain->from->dead &&
         !((block->mode ^ chain->from->mode) & MODE_WINDOW)) {
-        const uint8_t *way_in =
-            !chain->verify && same_page(chain->from, block) ? block->body : block->verified;
+        const uint8_t *way_in = same_page(chain->from, block) ? block->body : block->verified;
         emit_patch_rel32(chain->field, code_view(&x->code), code_exec(x, way_in));
         x->stats.chains++;
     }
@@ -522,6 +521,15 @@ static const void *serve_exit(struct binxlate *x, enum exit_reason reason)
 
 /* ---- The loops ------------------------------------------------------------------------------------------ */
 
+/* Landings in the page of their call take the page's mapping for granted. */
+static void keep_landings_true(struct binxlate *x)
+{
+    if (x->stack_generation != x->shadow.generation) {
+        x->stack_generation = x->shadow.generation;
+        stack_empty(x);
+    }
+}
+
 static void run_blocks(struct binxlate *x, const struct block *block)
 {
     struct vcpu *cpu = x->cpu;
@@ -536,6 +544,7 @@ static void run_blocks(struct binxlate *x, const struct block *block)
         cpu->rflags &= ~FLAGS_NATIVE;
         fpu_prepare(x);
         promote_enter(x);
+        keep_landings_true(x);
         enum exit_reason reason = (enum exit_reason)x->enter(code);
         if (x->run.left < RUN_STOP / 2) {
             x->run.left -= RUN_STOP;

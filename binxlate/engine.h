@@ -115,7 +115,6 @@ struct chain {
     struct block *from;
     uint8_t *field; /* displacement to patch, write view */
     uint32_t target;
-    bool verify; /* the mapping may have changed on the way, even within the page */
 };
 
 /* An instruction that the interpreter's function executes. */
@@ -208,9 +207,10 @@ struct binxlate {
     struct shadow shadow;
     struct code_buffer code;
     struct arena arena;
-    uint8_t *stack;       /* the stack of translated code between its guards: stack.c */
-    uint8_t *stack_limit; /* STACK_LIMIT_SIZE bytes that are touched when calls are nested too deep */
-    uint64_t stack_top;   /* RSP of an empty stack */
+    uint8_t *stack;            /* the stack of translated code between its guards: stack.c */
+    uint8_t *stack_limit;      /* STACK_LIMIT_SIZE bytes that are touched when calls are nested too deep */
+    uint64_t stack_top;        /* RSP of an empty stack */
+    uint64_t stack_generation; /* shadow.generation that its landings were made under */
     uint8_t *signal_stack;
 
     unsigned (*enter)(const void *code);

@@ -166,7 +166,7 @@ static bool gen_group5(struct gen *g)
         gen_load_target(g, REG_SCRATCH);
         gen_push_imm(g, next_linear(g));
         emit_mov32(&g->e, REG_LINEAR, REG_SCRATCH);
-        emit_call(&g->e, g->x->jump);
+        gen_call_indirect(g);
         gen_landing(g, next_linear(g));
         return true;
     case 4:
@@ -211,7 +211,7 @@ static bool gen_map_1byte(struct gen *g)
         return true;
     case 0xe8:
         gen_push_imm(g, next_linear(g));
-        gen_chain(g, emit_call(&g->e, NULL), branch_target(g), false);
+        gen_chain(g, emit_call(&g->e, NULL), branch_target(g));
         gen_landing(g, next_linear(g));
         return true;
     case 0xe9:

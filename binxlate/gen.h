@@ -121,12 +121,14 @@ bool gen_system(struct gen *g);
 /* gen_branch.c */
 
 /* `field` jumps to the block at `target`: at first to a stub that finds it. */
-void gen_chain(struct gen *g, uint8_t *field, uint32_t target, bool verify);
+void gen_chain(struct gen *g, uint8_t *field, uint32_t target);
 /* Continue at the address in r8. */
 void gen_jump_indirect(struct gen *g);
+/* The same as a call, whose landing follows. */
+void gen_call_indirect(struct gen *g);
 /*
- * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? The chain verifies
- * the mapping even if it stays in the page, because who returns may have changed it.
+ * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? In the same page the
+ * mapping is known: when one changes, the stack is emptied (dispatch.c), and nobody returns to here.
  */
 void gen_landing(struct gen *g, uint32_t address);
 void gen_jcc(struct gen *g);

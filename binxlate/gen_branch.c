@@ -7,7 +7,7 @@
 #include "binxlate/gen.h"
 
 /* `field` jumps to the block at `target`: at first to a stub that finds it. */
-void gen_chain(struct gen *g, uint8_t *field, uint32_t target, bool verify)
+void gen_chain(struct gen *g, uint8_t *field, uint32_t target)
 {
     struct chain *chain = arena_alloc(&g->x->arena, sizeof(*chain));
 
@@ -15,13 +15,13 @@ void gen_chain(struct gen *g, uint8_t *field, uint32_t target, bool verify)
         g->no_memory = true;
         return;
     }
-    *chain = (struct chain){.from = g->block, .field = field, .target = target, .verify = verify};
+    *chain = (struct chain){.from = g->block, .field = field, .target = target};
     g->stubs[g->stub_count++] = (struct gen_stub){.field = field, .chain = chain};
 }
 
 void gen_jump(struct gen *g, uint32_t target)
 {
-    gen_chain(g, emit_jmp(&g->e, NULL), target, false);
+    gen_chain(g, emit_jmp(&g->e, NULL), target);
 }
 
 void gen_stubs(struct gen *g)
@@ -37,15 +37,35 @@ void gen_stubs(struct gen *g)
     }
 }
 
+/* The `jump` thunk, spelled out for the block's mode: where to continue for the address in r8. */
+static struct host_mem gen_jump_slot(struct gen *g)
+{
+    struct emit *e = &g->e;
+
+    emit_movzx16(e, REG_ENTRY, REG_LINEAR);
+    emit_mov_imm64(e, REG_SCRATCH, (uint64_t)(uintptr_t)jump_cache_of(g->x, g->block->mode));
+    return host_mem_index(REG_SCRATCH, REG_ENTRY, 3, 0);
+}
+
 /* Continue at the address in r8. */
 void gen_jump_indirect(struct gen *g)
 {
-    emit_jmp(&g->e, g->x->jump);
+    struct host_mem slot = gen_jump_slot(g);
+
+    emit_jmp_mem(&g->e, slot);
+}
+
+/* The same as a call, whose landing follows. */
+void gen_call_indirect(struct gen *g)
+{
+    struct host_mem slot = gen_jump_slot(g);
+
+    emit_call_mem(&g->e, slot);
 }
 
 /*
- * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? The chain verifies
- * the mapping even if it stays in the page, because who returns may have changed it.
+ * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? In the same page the
+ * mapping is known: when one changes, the stack is emptied (dispatch.c), and nobody returns to here.
  */
 void gen_landing(struct gen *g, uint32_t address)
 {
@@ -57,14 +77,14 @@ void gen_landing(struct gen *g, uint32_t address)
                host_mem_index(REG_LINEAR, REG_SHIFT, 0, -(int32_t)(address + SHIFT_OF_MODE(block->mode))));
     gen_require_zero(g, g->x->jump);
     emit_mov64(e, HOST_RCX, REG_SCRATCH);
-    gen_chain(g, emit_jmp(e, NULL), address, true);
+    gen_chain(g, emit_jmp(e, NULL), address);
 }
 
 void gen_jcc(struct gen *g)
 {
     enum host_condition condition = (enum host_condition)(g->insn->opcode->byte & 15);
 
-    gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g), false);
+    gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g));
     gen_jump(g, next_linear(g));
 }
 
