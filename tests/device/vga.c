@@ -692,6 +692,12 @@ static void poke(struct fake_board *fb, uint64_t random)
     case 3:
         dispi(fb, DISPI_BPP, random >> 8 & 1 ? 4 : 8);
         break;
+    case 5:
+        if (random >> 8 & 1) {
+            set_text_mode(fb);
+        }
+        vga_display_ops.update(find_vga(fb));
+        break;
     case 4:
         dispi(fb, (random >> 8) % 16, (uint16_t)(random >> 16 & (random >> 32 & 1 ? 0x7ff : 0xffff)));
         break;
