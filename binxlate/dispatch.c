@@ -318,6 +318,58 @@ static bool fill_for_thunk(struct binxlate *x, const struct callout *callout, ui
     return true;
 }
 
+/* MOV or POP to a data segment register. */
+static bool loads_data_segment(const struct insn *insn)
+{
+    const struct opcode *opcode = insn->opcode;
+
+    if (opcode->map == MAP_0F) {
+        return opcode->byte == 0xa1 || opcode->byte == 0xa9;
+    }
+    return opcode->map == MAP_1BYTE &&
+           (opcode->byte == 0x07 || opcode->byte == 0x1f || (opcode->byte == 0x8e && insn->reg != SEG_SS));
+}
+
+/* The descriptor's bytes. False: not direct. */
+static bool read_descriptor(struct binxlate *x, uint32_t linear, uint64_t *descriptor)
+{
+    uint64_t entry = shadow_entry(&x->shadow, SHADOW_SUPERVISOR, SHADOW_READ, linear);
+
+    if (entry == SHADOW_UNUSABLE) {
+        uint32_t error_code;
+        bool usable;
+        x->stats.shadow_fills++;
+        TRY(shadow_fill(&x->shadow, &x->cpu->paging, linear, 0, &usable, &error_code) && usable);
+        entry = shadow_entry(&x->shadow, SHADOW_SUPERVISOR, SHADOW_READ, linear);
+    }
+    memcpy(descriptor, (const void *)(uintptr_t)(entry + linear), sizeof(*descriptor));
+    return true;
+}
+
+/* A data segment register was loaded: the thunk of the register can do the same again. */
+static void note_segment(struct binxlate *x, enum sreg seg)
+{
+    struct vcpu *cpu = x->cpu;
+    const struct segment *segment = &cpu->seg[seg];
+    bool based = seg == SEG_FS || seg == SEG_GS, flat = cpu->flat >> seg & 1;
+    struct segment_cache cache = {
+        .selector = segment->selector,
+        .linear = (uint32_t)(cpu->gdtr.base + (segment->selector & ~7u)),
+        .gdt_base = cpu->gdtr.base,
+        .gdt_limit = cpu->gdtr.limit,
+        .segment = *segment,
+    };
+
+    if (cpu->cpl != 0 || (segment->selector & 4) || segment->selector < 8 || cache.linear % 8 ||
+        flat == based || !read_descriptor(x, cache.linear, &cache.descriptor)) {
+        return;
+    }
+    if (based && based_segment_usable(segment)) {
+        cache.mode = SHIFT_OF_MODE(seg == SEG_FS ? MODE_FS : MODE_GS) - SHIFT_COUNT;
+    }
+    x->segment_cache[seg] = cache;
+}
+
 static const void *serve_callout(struct binxlate *x)
 {
     struct vcpu *cpu = x->cpu;
@@ -350,9 +402,13 @@ static const void *serve_callout(struct binxlate *x)
     if (fill_for_thunk(x, callout, source, destination) || reconsider(x, callout)) {
         return NULL;
     }
+    if (loads_data_segment(&callout->insn)) {
+        note_segment(x, (enum sreg)callout->insn.reg);
+    }
     uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
     if (left < ahead || !may_resume(x, callout, generation)) {
-        return NULL;
+        set_left(x, (int64_t)MIN(left, LOOK_INSNS), 0);
+        return cpu->halted ? NULL : body_of(x, next_block(x));
     }
     set_left(x, (int64_t)MIN(left - (ahead - 1), LOOK_INSNS), ahead - 1);
     return callout->resume;

@@ -180,6 +180,17 @@ struct fpu_pointers {
     uint32_t fip, fdp;
 };
 
+/* The last load of a segment register at CPL 0 from the GDT: thunk_segment.c. */
+struct segment_cache {
+    uint32_t selector;      /* 0: nothing is noted */
+    uint32_t linear;        /* address of its descriptor, a multiple of 8 */
+    uint64_t gdt_base;      /* GDTR, then */
+    uint32_t gdt_limit;     /* the same */
+    uint32_t mode;          /* the segment's bit of the mode, if it can be used, times 64 */
+    uint64_t descriptor;    /* its bytes, after the load */
+    struct segment segment; /* what came of it */
+};
+
 struct code_buffer {
     uint8_t *write, *exec; /* the two views */
     size_t size;
@@ -216,11 +227,13 @@ struct binxlate {
     unsigned (*enter)(const void *code);
     const void *entered; /* in `enter`: REG_LEFT holds the budget from here on */
     const void *exit[EXIT_COUNT];
-    const void *exit_indirect; /* EXIT_LOOKUP with rip = REG_LINEAR */
-    const void *jump;          /* continue at REG_LINEAR by way of the jump cache */
-    const void *return_missed; /* the same for a return with no call before it */
-    const void *rep_movs[3];   /* REP MOVS, by the logarithm of the element's size: thunk_rep.c */
-    const void *rep_stos[3];   /* REP STOS */
+    const void *exit_indirect;           /* EXIT_LOOKUP with rip = REG_LINEAR */
+    const void *jump;                    /* continue at REG_LINEAR by way of the jump cache */
+    const void *return_missed;           /* the same for a return with no call before it */
+    const void *rep_movs[3];             /* REP MOVS, by the logarithm of the element's size: thunk_rep.c */
+    const void *rep_stos[3];             /* REP STOS */
+    const void *load_segment[SEG_COUNT]; /* NULL: none. thunk_segment.c */
+    struct segment_cache segment_cache[SEG_COUNT];
 
     struct block **bucket;   /* BLOCK_BUCKETS */
     const void **jump_cache; /* JUMP_CACHES times JUMP_CACHE_SIZE */

@@ -288,9 +288,23 @@ static bool continues_linearly(const struct opcode *opcode)
            (byte >= 0xec && byte <= 0xef);
 }
 
+/* MOV and POP to FS and GS: they may change the mode (thunk_segment.c). */
+static bool loads_based_segment(const struct insn *insn)
+{
+    const struct opcode *opcode = insn->opcode;
+
+    if (opcode->map == MAP_0F) {
+        return opcode->byte == 0xa1 || opcode->byte == 0xa9;
+    }
+    return opcode->map == MAP_1BYTE && opcode->byte == 0x8e && (insn->reg == SEG_FS || insn->reg == SEG_GS);
+}
+
 bool gen_ends_block(const struct insn *insn)
 {
     const struct opcode *opcode = insn->opcode;
 
+    if (loads_based_segment(insn)) {
+        return true;
+    }
     return (opcode->flags & OPF_END) && !continues_linearly(opcode);
 }

@@ -171,6 +171,71 @@ static bool gen_store_selector(struct gen *g)
     return true;
 }
 
+/* With the selector in r10. */
+static void gen_load_segment(struct gen *g)
+{
+    unsigned seg = g->insn->reg;
+
+    if (seg == SEG_FS || seg == SEG_GS) {
+        emit_store_imm32(&g->e, cpu_field(offsetof(struct vcpu, next_rip)), next_linear(g));
+    }
+    emit_call(&g->e, g->x->load_segment[seg]);
+}
+
+static bool has_segment_thunk(const struct gen *g)
+{
+    return (g->block->mode & MODE_CPL0) && g->x->load_segment[g->insn->reg];
+}
+
+static void gen_after_segment(struct gen *g)
+{
+    if (gen_ends_block(g->insn)) {
+        gen_jump(g, next_linear(g));
+    }
+}
+
+/* MOV Sw, Ew */
+static bool gen_move_segment(struct gen *g)
+{
+    const struct insn *insn = g->insn;
+    struct emit_label done = {0};
+
+    if (!has_segment_thunk(g) || (insn->memory && !segment_usable(g, insn->seg, false))) {
+        return false;
+    }
+    if (insn->memory) {
+        emit_load_zx16(&g->e, REG_SCRATCH, gen_operand(g, false));
+    } else {
+        emit_movzx16(&g->e, REG_SCRATCH, host_gpr(insn->rm));
+    }
+    gen_load_segment(g);
+    emit_jmp_short(&g->e, &done);
+    gen_callout(g);
+    emit_bind(&g->e, &done);
+    gen_after_segment(g);
+    return true;
+}
+
+/* POP Sw: the thunk may go on in another block, so that ESP changes before it. */
+static bool gen_pop_segment(struct gen *g)
+{
+    struct emit *e = &g->e;
+    struct emit_label done = {0};
+
+    if (!has_segment_thunk(g)) {
+        return false;
+    }
+    emit_load_zx16(e, REG_SCRATCH, gen_pop_place(g));
+    emit_lea32(e, REG_ESP, host_mem(REG_ESP, 4));
+    gen_load_segment(g);
+    emit_jmp_short(e, &done);
+    emit_lea32(e, REG_ESP, host_mem(REG_ESP, -4));
+    gen_callout(g);
+    emit_bind(e, &done);
+    gen_after_segment(g);
+    return true;
+}
+
 /* ---- Memory operands ------------------------------------------------------------------------------------ */
 
 /* POP m32. ESP in its address is the one after the pop. */
@@ -216,8 +281,14 @@ static bool gen_system_1byte(struct gen *g)
     case 0x1e:
         gen_push_selector(g);
         return true;
+    case 0x07:
+    case 0x17:
+    case 0x1f:
+        return gen_pop_segment(g);
     case 0x8c:
         return gen_store_selector(g);
+    case 0x8e:
+        return gen_move_segment(g);
     case 0x8f:
         return gen_pop_memory(g);
     case 0x9c:
@@ -247,6 +318,9 @@ bool gen_system(struct gen *g)
     if (opcode->map == MAP_0F && (opcode->byte == 0xa0 || opcode->byte == 0xa8)) {
         gen_push_selector(g);
         return true;
+    }
+    if (opcode->map == MAP_0F && (opcode->byte == 0xa1 || opcode->byte == 0xa9)) {
+        return gen_pop_segment(g);
     }
     return false;
 }

@@ -157,6 +157,7 @@ int thunks_emit(struct binxlate *x, struct error *error)
     x->jump = emit_jump(&e, x);
     x->return_missed = emit_return_missed(&e, x);
     thunks_emit_rep(&e, x);
+    thunks_emit_segment(&e, x);
     emit_align(&e, 64);
     if (emit_failed(&e)) {
         return error_set(error, -ENOMEM, "translator: the code buffer is too small for the thunks");

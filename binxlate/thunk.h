@@ -61,4 +61,7 @@ static inline void thunk_fail(struct emit *e)
 /* thunk_rep.c */
 void thunks_emit_rep(struct emit *e, struct binxlate *x);
 
+/* thunk_segment.c */
+void thunks_emit_segment(struct emit *e, struct binxlate *x);
+
 #endif
