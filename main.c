@@ -13,6 +13,7 @@
 #include "monitor/monitor.h"
 #include "ui/text_display.h"
 #include "vm/config.h"
+#include "vm/img.h"
 #include "vm/vm.h"
 
 enum { EXIT_USAGE = 1 };
@@ -107,6 +108,9 @@ int main(int argc, char **argv)
     struct vm_config config;
     enum config_action action;
 
+    if (argc > 1 && !strcmp(argv[1], "img")) {
+        return img_main(argc - 1, argv + 1);
+    }
     config_init(&config);
     if (config_parse(&config, argc, argv, &action, &error) < 0) {
         return fail(&error);

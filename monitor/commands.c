@@ -297,6 +297,79 @@ static void run_pmemsave(struct vm *vm, const struct command_line *line, FILE *o
     save(vm, line, true, out);
 }
 
+/* ---- media ---- */
+
+static struct disk *find_disk(struct vm *vm, const char *id, FILE *out)
+{
+    struct disk *disk = drives_find(&vm->drives, id);
+
+    if (!disk) {
+        fprintf(out, "there is no drive '%s' (info block lists them)\n", id);
+    }
+    return disk;
+}
+
+static void run_change(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct disk *disk = find_disk(vm, line->word[1], out);
+    bool read_only = line->count > 4 && !strcmp(line->word[4], "read-only");
+    const char *format = line->count > 3 ? line->word[3] : NULL;
+    struct error error;
+
+    if (line->count > 4 && !read_only) {
+        fprintf(out, "'%s' must be read-only or left out\n", line->word[4]);
+    } else if (disk && drives_change(&vm->drives, disk, line->word[2], format, read_only, &error) < 0) {
+        fprintf(out, "%s\n", error.text);
+    }
+}
+
+static void run_eject(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    bool force = !strcmp(line->word[1], "-f");
+    struct disk *disk;
+    struct error error;
+
+    if (force && line->count < 3) {
+        fprintf(out, "usage: eject [-f] DRIVE\n");
+        return;
+    }
+    disk = find_disk(vm, line->word[force ? 2 : 1], out);
+    if (disk && drives_eject(disk, force, &error) < 0) {
+        fprintf(out, "%s\n", error.text);
+    }
+}
+
+static void commit_disk(struct disk *disk, FILE *out)
+{
+    struct error error;
+
+    if (drives_commit(disk, &error) < 0) {
+        fprintf(out, "%s: %s\n", disk->block.id, error.text);
+    }
+}
+
+/* Of `commit all`: those that have something to commit to. */
+static void commit_if_overlay(struct disk *disk, void *opaque)
+{
+    if (disk->image && disk->image->backing && disk->image->writable) {
+        commit_disk(disk, opaque);
+    }
+}
+
+static void run_commit(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct disk *disk;
+
+    if (!strcmp(line->word[1], "all")) {
+        drives_for_each(&vm->drives, commit_if_overlay, out);
+        return;
+    }
+    disk = find_disk(vm, line->word[1], out);
+    if (disk) {
+        commit_disk(disk, out);
+    }
+}
+
 static void run_log(struct vm *vm, const struct command_line *line, FILE *out)
 {
     struct error error;
@@ -365,6 +438,11 @@ static void info_qtree(struct vm *vm, FILE *out)
     }
 }
 
+static void info_block(struct vm *vm, FILE *out)
+{
+    drives_print(&vm->drives, out);
+}
+
 static const struct {
     const char *name, *help;
     void (*run)(struct vm *vm, FILE *out);
@@ -373,6 +451,7 @@ static const struct {
     {"registers", "processor registers", info_registers},
     {"mtree", "what lies at each address and port", info_mtree},
     {"qtree", "the devices", info_qtree},
+    {"block", "the drives and their media", info_block},
 };
 
 static void run_info(struct vm *vm, const struct command_line *line, FILE *out)
@@ -418,6 +497,10 @@ static const struct command commands[] = {
     {"pmemsave", NULL, "ADDR SIZE FILE", "save memory by physical address", 3, run_pmemsave},
     {"screendump", NULL, "FILE", "write the screen to FILE: PNG, or PPM by the name's .ppm", 1,
      run_screendump},
+    {"change", NULL, "DRIVE FILE [raw|qcow2 [read-only]]", "put another medium into a CD or floppy drive", 2,
+     run_change},
+    {"eject", NULL, "[-f] DRIVE", "take the medium out; -f even if the guest has locked it", 1, run_eject},
+    {"commit", NULL, "DRIVE|all", "move an overlay's data into its backing file", 1, run_commit},
     {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
 };
 

@@ -453,11 +453,49 @@ static int parse_no_network(struct vm_config *config, const char *value, struct 
     return 0;
 }
 
-static int parse_no_disk(struct vm_config *config, const char *value, struct error *error)
+/* ---- disks (see also config_drive.c) ---- */
+
+static int parse_hda(struct vm_config *config, const char *value, struct error *error)
 {
-    (void)config;
-    return error_set(error, -EINVAL, "disk '%s': the machine has no disk controller yet; boot with -kernel",
-                     value);
+    return config_add_ide(config, 0, value, false, error);
+}
+
+static int parse_hdb(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_ide(config, 1, value, false, error);
+}
+
+static int parse_hdc(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_ide(config, 2, value, false, error);
+}
+
+static int parse_hdd(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_ide(config, 3, value, false, error);
+}
+
+static int parse_cdrom(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_ide(config, 2, value, true, error);
+}
+
+static int parse_fda(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_floppy(config, 0, value, error);
+}
+
+static int parse_fdb(struct vm_config *config, const char *value, struct error *error)
+{
+    return config_add_floppy(config, 1, value, error);
+}
+
+static int parse_nodefaults(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->no_defaults = true;
+    return 0;
 }
 
 /* Known options whose machinery is not there: better told than taken for a typing error. */
@@ -470,9 +508,9 @@ static int parse_not_yet(struct vm_config *config, const char *value, struct err
 
 static int parse_snapshot(struct vm_config *config, const char *value, struct error *error)
 {
-    (void)config;
     (void)value;
-    (void)error; /* nothing is ever written: there are no disks */
+    (void)error;
+    config->snapshot = true;
     return 0;
 }
 
@@ -663,7 +701,8 @@ static const struct option options[] = {
     {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
     {"machine", "pc[,multiboot=1|2]", "machine type", parse_machine},
     {"M", "pc", NULL, parse_machine},
-    {"accel", "dbt|interp[,windows=off]", "engine: the translator (default) or the reference interpreter", parse_accel},
+    {"accel", "dbt|interp[,windows=off]", "engine: the translator (default) or the reference interpreter",
+     parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
     {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own",
      parse_kernel},
@@ -673,15 +712,18 @@ static const struct option options[] = {
     {"L", "DIR", "look for firmware here first", parse_L},
     {"boot", "[order=]acdn[,once=..]", "boot order", parse_boot},
     {"fw_cfg", "name=N,file=F|string=S", "add a firmware configuration item", parse_fw_cfg},
-    {"hda", "FILE", NULL, parse_no_disk},
-    {"hdb", "FILE", NULL, parse_no_disk},
-    {"hdc", "FILE", NULL, parse_no_disk},
-    {"hdd", "FILE", NULL, parse_no_disk},
-    {"fda", "FILE", NULL, parse_no_disk},
-    {"fdb", "FILE", NULL, parse_no_disk},
-    {"cdrom", "FILE", NULL, parse_no_disk},
-    {"drive", "OPTIONS", NULL, parse_no_disk},
-    {"snapshot", NULL, NULL, parse_snapshot},
+    {"hda", "FILE", "hard disk image; -hdb, -hdc, -hdd likewise; raw unless the name ends in .qcow2",
+     parse_hda},
+    {"hdb", "FILE", NULL, parse_hdb},
+    {"hdc", "FILE", NULL, parse_hdc},
+    {"hdd", "FILE", NULL, parse_hdd},
+    {"cdrom", "FILE", "CD image", parse_cdrom},
+    {"fda", "FILE", "floppy image; -fdb likewise", parse_fda},
+    {"fdb", "FILE", NULL, parse_fdb},
+    {"drive", "file=F,format=raw|qcow2",
+     "a drive; also if=, index=, media=, readonly=, snapshot=, id=, serial=", config_parse_drive},
+    {"snapshot", NULL, "what guests write to their disks goes to temporary files", parse_snapshot},
+    {"nodefaults", NULL, "no empty CD and floppy drives", parse_nodefaults},
     {"s", NULL, NULL, parse_not_yet},
     {"gdb", "DEV", NULL, parse_not_yet},
     {"loadvm", "TAG", NULL, parse_not_yet},
@@ -723,7 +765,7 @@ static int parse_help(struct vm_config *config, const char *value, struct error 
     (void)config;
     (void)value;
     (void)error;
-    printf("usage: hypatia [options]\n\n");
+    printf("usage: hypatia [options] [HARD DISK IMAGE]\n       hypatia img COMMAND (img help says more)\n\n");
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         char left[64];
 
@@ -789,9 +831,12 @@ int config_parse(struct vm_config *config, int argc, char **argv, enum config_ac
         const struct option *option;
         int result;
 
-        if (text[0] != '-' || text[1] == '\0') {
-            return error_set(error, -EINVAL,
-                             "'%s' is not an option (a disk? the machine has no disk controller yet)", text);
+        if (text[0] != '-') {
+            result = config_add_ide(config, 0, text, false, error);
+            if (result < 0) {
+                return result;
+            }
+            continue;
         }
         option = option_find(text[1] == '-' ? text + 2 : text + 1);
         if (!option) {

@@ -15,6 +15,7 @@
 #include "cpu/cpuid.h"
 
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
+enum { CONFIG_IDE_DRIVES = 4, CONFIG_FLOPPY_DRIVES = 2 };
 
 enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
 enum config_accel {
@@ -35,6 +36,20 @@ struct config_fw_cfg {
     const char *string; /* or NULL */
 };
 
+enum config_cache { CONFIG_CACHE_WRITEBACK, CONFIG_CACHE_WRITETHROUGH, CONFIG_CACHE_UNSAFE };
+
+/* One drive: -drive, -hda and its like. All zero: there is none. */
+struct config_drive {
+    bool present;
+    bool cdrom;
+    bool read_only, snapshot, any_backing, ignore_discard;
+    enum config_cache cache;
+    char file[1024]; /* "": no medium */
+    char format[16]; /* "": by the file's name, see vm/block_image.h */
+    char id[32];     /* "": as QEMU names it, "ide0-hd0" */
+    char serial[21];
+};
+
 struct vm_config {
     const char *name;
     const char *uuid;
@@ -52,6 +67,11 @@ struct vm_config {
     char boot_order[8], boot_once[8];
     struct config_fw_cfg fw_cfg[CONFIG_MAX_FW_CFG];
     unsigned fw_cfg_count;
+
+    struct config_drive ide[CONFIG_IDE_DRIVES];
+    struct config_drive floppy[CONFIG_FLOPPY_DRIVES];
+    bool snapshot;    /* all drives write to temporary overlays */
+    bool no_defaults; /* no empty CD and floppy drive */
 
     bool nographic;
     enum config_display display;
@@ -91,5 +111,11 @@ enum config_action {
 /* Parse argv[1..]. Negative errno with one line of text for a bad option. */
 int config_parse(struct vm_config *config, int argc, char **argv, enum config_action *action,
                  struct error *error);
+
+/* The pieces of config_parse() that deal with drives: -drive's value; a file for drive `index` of the shorthands. */
+int config_parse_drive(struct vm_config *config, const char *value, struct error *error);
+int config_add_ide(struct vm_config *config, unsigned index, const char *path, bool cdrom,
+                   struct error *error);
+int config_add_floppy(struct vm_config *config, unsigned index, const char *path, struct error *error);
 
 #endif

@@ -81,6 +81,17 @@ int machine_configure(struct pc *pc, const struct vm_config *config, const struc
     return result;
 }
 
+void machine_connect_drives(struct pc_config *pc_config, struct drives *drives)
+{
+    for (unsigned i = 0; i < CONFIG_IDE_DRIVES; i++) {
+        pc_config->ide[i] = drives->ide[i] ? &drives->ide[i]->block : NULL;
+        pc_config->ide_is_cdrom[i] = drives->ide_is_cdrom[i];
+    }
+    for (unsigned i = 0; i < CONFIG_FLOPPY_DRIVES; i++) {
+        pc_config->floppy[i] = drives->floppy[i] ? &drives->floppy[i]->block : NULL;
+    }
+}
+
 int64_t machine_rtc_start(const struct vm_config *config)
 {
     time_t now = time(NULL);

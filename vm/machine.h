@@ -6,6 +6,7 @@
 #define VM_MACHINE_H
 
 #include "devices/pc.h"
+#include "vm/block_drives.h"
 #include "vm/config.h"
 #include "vm/firmware.h"
 
@@ -21,6 +22,9 @@ void machine_free_images(struct machine_images *images);
 /* Load the kernel, and fill in fw_cfg and CMOS. */
 int machine_configure(struct pc *pc, const struct vm_config *config, const struct machine_images *images,
                       struct error *error);
+
+/* Plug the drives into the board's controllers. */
+void machine_connect_drives(struct pc_config *pc_config, struct drives *drives);
 
 /* What the real-time clock shows when the VM starts, seconds since 1970. */
 int64_t machine_rtc_start(const struct vm_config *config);

@@ -109,6 +109,15 @@ void vm_power_button(struct vm *vm)
     pc_power_button(vm->pc);
 }
 
+/* A disk's worker thread has finished something: end the slice, or the sleep. */
+static void vm_disk_done(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    vcpu_kick(vm->cpu);
+    loop_wake(&vm->loop);
+}
+
 static void vm_mux_quit(void *opaque)
 {
     vm_request_quit(opaque);
@@ -248,6 +257,10 @@ static int vm_build(struct vm *vm, struct error *error)
         goto out;
     }
     clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REAL_TIME);
+    result = drives_open(&vm->drives, &vm->config, &vm->clock, vm_disk_done, vm, error);
+    if (result < 0) {
+        goto out;
+    }
     result = ram_init(&vm->ram, pc_memory_size(vm->config.ram_size, images.bios.size), error);
     if (result < 0) {
         goto out;
@@ -257,6 +270,7 @@ static int vm_build(struct vm *vm, struct error *error)
     pc_config.vga_rom = images.vga_bios.bytes;
     pc_config.vga_rom_size = images.vga_bios.size;
     memcpy(pc_config.serial, vm->serial, sizeof(vm->serial));
+    machine_connect_drives(&pc_config, &vm->drives);
     pc_config.debugcon = vm->debugcon;
     pc_config.firmware_log = vm->firmware_log;
     vm->pc = pc_create(&pc_config, &vm->ram, &vm->clock, &vm->log, error);
@@ -312,6 +326,7 @@ void vm_destroy(struct vm *vm)
         vcpu_destroy(vm->cpu);
     }
     pc_destroy(vm->pc);
+    drives_close(&vm->drives);
     for (unsigned i = 0; i < CONFIG_MAX_SERIAL; i++) {
         chardev_destroy(vm->serial_owned[i]);
     }
@@ -488,6 +503,7 @@ void vm_run(struct vm *vm)
         vm_serve_requests(vm);
         if (vm->state == VM_RUNNING) {
             clock_run_timers(&vm->clock);
+            drives_serve(&vm->drives);
             vm_run_slice(vm, now);
         }
     }

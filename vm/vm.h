@@ -15,6 +15,7 @@
 #include "cpu/vcpu.h"
 #include "devices/pc.h"
 #include "mmu/ram.h"
+#include "vm/block_drives.h"
 #include "vm/chardev.h"
 #include "vm/config.h"
 #include "vm/loop.h"
@@ -51,6 +52,8 @@ struct vm {
     struct vcpu *cpu;
     struct binxlate *binxlate; /* NULL: the interpreter runs the guest */
     struct pacer pacer;        /* real time: ends slices when timers are due */
+
+    struct drives drives;
 
     struct chardev *serial[CONFIG_MAX_SERIAL];       /* what the UARTs write to */
     struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */
