@@ -248,21 +248,8 @@ static bool reconsider(struct binxlate *x, struct callout *callout)
     return true;
 }
 
-/* Remember what the instruction met, and have its block made anew with that in mind. */
-static void add_trait(struct binxlate *x, struct block *block, unsigned index, enum trait trait)
-{
-    /* Without a copy that copes, misalignment is as good as slow. */
-    uint8_t old = block->traits[index];
-
-    block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
-    x->stats.misaligned_sites += trait != TRAIT_SLOW;
-    x->stats.slow_sites += trait == TRAIT_SLOW;
-    block_drop(x, block);
-    translate_block(x, block->linear, block->roff, block->mode, block);
-}
-
-/* The pages of [from, to), which has just been accessed. False: one of them is not direct. */
-static bool fill_run(struct binxlate *x, uint32_t from, uint32_t to, bool write)
+/* The pages of [from, to), which has just been accessed. */
+static void fill_run(struct binxlate *x, uint32_t from, uint32_t to, bool write)
 {
     struct vcpu *cpu = x->cpu;
     enum shadow_kind kind = write ? SHADOW_WRITE : SHADOW_READ;
@@ -273,49 +260,30 @@ static bool fill_run(struct binxlate *x, uint32_t from, uint32_t to, bool write)
     for (unsigned i = 0; i < MIN(pages, REP_FILLS); i++, page += PAGE_SIZE) {
         uint32_t error_code;
         bool usable = true;
-        if (shadow_entry(&x->shadow, view_of(cpu), kind, page) != SHADOW_UNUSABLE) {
-            continue;
+        if (shadow_entry(&x->shadow, view_of(cpu), kind, page) == SHADOW_UNUSABLE) {
+            x->stats.shadow_fills++;
+            usable = shadow_fill(&x->shadow, &cpu->paging, page, flags, &usable, &error_code) && usable;
         }
-        x->stats.shadow_fills++;
-        TRY(shadow_fill(&x->shadow, &cpu->paging, page, flags, &usable, &error_code) && usable);
+        if (!usable) {
+            break;
+        }
     }
-    return true;
 }
 
-/* Does a thunk (thunk_rep.c) execute it where it can? */
-static bool has_thunk(const struct callout *callout)
-{
-    const struct insn *insn = &callout->insn;
-    unsigned kind = insn->opcode->byte & 0xfe;
-
-    return insn->rep && (insn->opcode->flags & OPF_STRING) && (kind == 0xa4 || kind == 0xaa) &&
-           insn->addrsize == 4 && !(callout->block->traits[callout->index] & TRAIT_SLOW);
-}
-
-/*
- * The interpreter knows nothing of shadow entries, for want of which the thunk may have given up. True: the memory keeps
- * being such that it has to; the block was made anew, and the call-out is gone.
- */
-static bool fill_for_thunk(struct binxlate *x, const struct callout *callout, uint32_t source,
-                           uint32_t destination)
+/* The interpreter knows nothing of shadow entries, for want of which a thunk (thunk_rep.c) may have given up. */
+static void fill_for_thunk(struct binxlate *x, const struct insn *insn, uint32_t source, uint32_t destination)
 {
     const struct vcpu *cpu = x->cpu;
-    struct block *block = callout->block;
+    unsigned kind = insn->opcode->byte & 0xfe;
 
-    if (block->dead || !has_thunk(callout) || (cpu->rflags & RFLAGS_DF)) {
-        return false;
+    if (!(insn->opcode->flags & OPF_STRING) || (kind != 0xa4 && kind != 0xaa) || (cpu->rflags & RFLAGS_DF) ||
+        insn->addrsize != 4) {
+        return;
     }
-    bool moves = (callout->insn.opcode->byte & 0xfe) == 0xa4;
-    if ((!moves || fill_run(x, source, reg32(cpu, RSI), false)) &&
-        fill_run(x, destination, reg32(cpu, RDI), true)) {
-        return false;
+    if (kind == 0xa4) {
+        fill_run(x, source, reg32(cpu, RSI), false);
     }
-    if (++block->slow_faults[callout->index] < SLOW_FAULTS) {
-        return false;
-    }
-    block->slow_faults[callout->index] = 0;
-    add_trait(x, block, callout->index, TRAIT_SLOW);
-    return true;
+    fill_run(x, destination, reg32(cpu, RDI), true);
 }
 
 /* MOV or POP to a data segment register. */
@@ -399,7 +367,8 @@ static const void *serve_callout(struct binxlate *x)
     }
     cpu->rip = cpu->next_rip;
     cpu->insn_count++;
-    if (fill_for_thunk(x, callout, source, destination) || reconsider(x, callout)) {
+    fill_for_thunk(x, &callout->insn, source, destination);
+    if (reconsider(x, callout)) {
         return NULL;
     }
     if (loads_data_segment(&callout->insn)) {
@@ -415,6 +384,19 @@ static const void *serve_callout(struct binxlate *x)
 }
 
 /* ---- Faults --------------------------------------------------------------------------------------------- */
+
+/* Remember what the instruction met, and have its block made anew with that in mind. */
+static void add_trait(struct binxlate *x, struct block *block, unsigned index, enum trait trait)
+{
+    /* Without a copy that copes, misalignment is as good as slow. */
+    uint8_t old = block->traits[index];
+
+    block->traits[index] = (uint8_t)(old | (old & trait ? TRAIT_SLOW : trait));
+    x->stats.misaligned_sites += trait != TRAIT_SLOW;
+    x->stats.slow_sites += trait == TRAIT_SLOW;
+    block_drop(x, block);
+    translate_block(x, block->linear, block->roff, block->mode, block);
+}
 
 /* An access failed. True: its shadow entry can be used now. */
 static bool fill_entry(struct binxlate *x, struct block *block, const struct site *site)

@@ -59,6 +59,26 @@ static bool gen_rep(struct gen *g)
     return true;
 }
 
+/* One element as a REP MOVS with a count of one, which copes. ECX waits where no register of the vcpu is kept now. */
+static bool gen_movs_misaligned(struct gen *g)
+{
+    struct emit *e = &g->e;
+    struct host_mem slot = cpu_field(offsetof(struct vcpu, gpr) + RBX * sizeof(uint64_t));
+    struct emit_label moved = {0}, done = {0};
+
+    emit_store64(e, slot, HOST_RCX);
+    emit_mov_imm32(e, HOST_RCX, 1);
+    emit_call(e, g->x->rep_movs[string_size(g->insn) >> 1]);
+    emit_jmp_short(e, &moved);
+    emit_load32(e, HOST_RCX, slot);
+    gen_callout(g);
+    emit_jmp_label(e, &done);
+    emit_bind(e, &moved);
+    emit_load32(e, HOST_RCX, slot);
+    emit_bind(e, &done);
+    return true;
+}
+
 /*
  * MOVS A4, CMPS A6, STOS AA, LODS AC, SCAS AE. Both operands are proved first; then the host's own instruction runs on
  * host addresses, so that DF needs no look.
@@ -81,7 +101,7 @@ bool gen_string(struct gen *g)
         return gen_rep(g);
     }
     if (g->traits) {
-        return false;
+        return kind == 0xa4 && gen_movs_misaligned(g);
     }
     if (source) {
         gen_string_operand(g, HOST_RSI, REG_ENTRY, false);
