@@ -338,6 +338,23 @@ static void note_segment(struct binxlate *x, enum sreg seg)
     x->segment_cache[seg] = cache;
 }
 
+/* Are the bytes of an instruction that lie in the next page what they were, where that page is mapped now? If not, its
+ * block is of no more use. */
+static bool crossing_holds(struct binxlate *x, const struct callout *callout)
+{
+    uint32_t page = ALIGN_DOWN(callout->next, PAGE_SIZE);
+    unsigned behind = callout->next - page;
+    const struct insn *insn = &callout->insn;
+    roff_t roff;
+
+    TRY(find_code(x, page, &roff));
+    if (memcmp(ram_ptr(x->cpu->wiring.mem->ram, roff), insn->bytes + insn->length - behind, behind) == 0) {
+        return true;
+    }
+    block_drop(x, callout->block);
+    return false;
+}
+
 static const void *serve_callout(struct binxlate *x)
 {
     struct vcpu *cpu = x->cpu;
@@ -346,6 +363,11 @@ static const void *serve_callout(struct binxlate *x)
     uint64_t generation = x->shadow.generation;
 
     settle_count(x, ahead);
+    if (callout->crosses && !crossing_holds(x, callout)) {
+        cpu->rip = (uint32_t)(callout->next - callout->insn.length);
+        x->interpret = 1;
+        return NULL;
+    }
     if (fpu_insn(&callout->insn) && !x->run.fpu_live && reencode_supported(&callout->insn) &&
         fpu_enliven(x)) {
         cpu->rip = (uint32_t)(callout->next - callout->insn.length);

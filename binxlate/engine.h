@@ -124,6 +124,7 @@ struct callout {
     uint8_t index;
     uint32_t next; /* address of the next instruction */
     uint32_t runs; /* of a TRAIT_SLOW site, since it was made */
+    bool crosses;  /* into the next page: its bytes there may have changed */
     struct insn insn;
 };
 

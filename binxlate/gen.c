@@ -118,6 +118,12 @@ void gen_site(struct gen *g, bool write, bool window)
 
 /* ---- Call-outs ------------------------------------------------------------------------------------------ */
 
+/* Part of it lies in the next page, whose writes nobody watches for this block. */
+static bool gen_crosses_page(const struct gen *g)
+{
+    return (g->linear & PAGE_OFFSET_MASK) + g->insn->length > PAGE_SIZE;
+}
+
 /* The interpreter's function executes the instruction; goes on behind the call-out unless `last`. */
 static void gen_callout_to(struct gen *g, bool last)
 {
@@ -131,6 +137,7 @@ static void gen_callout_to(struct gen *g, bool last)
     callout->index = (uint8_t)g->index;
     callout->next = g->linear + g->insn->length;
     callout->insn = *g->insn;
+    callout->crosses = gen_crosses_page(g);
     emit_mov_imm64(&g->e, REG_ENTRY, (uint64_t)(uintptr_t)callout);
     emit_jmp(&g->e, g->x->exit[EXIT_CALLOUT]);
     callout->resume = last ? NULL : emit_here(&g->e);
@@ -263,7 +270,7 @@ void gen_insn(struct gen *g)
     const struct insn *insn = g->insn;
 
     gen_site(g, false, false);
-    if (g->traits & TRAIT_SLOW) {
+    if ((g->traits & TRAIT_SLOW) || gen_crosses_page(g)) {
         gen_callout(g);
     } else if (fpu_insn(insn)) {
         gen_fpu(g);

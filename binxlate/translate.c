@@ -2,8 +2,9 @@
 /*
  * From a run of guest instructions to a block.
  *
- * A run ends at a control transfer, before an instruction that crosses the page (the interpreter executes it) and at
- * BLOCK_INSNS_MAX. It is decoded whole before anything is emitted, because the block's head counts it.
+ * A run ends at a control transfer, behind an instruction that crosses the page (always a call-out, which looks at the
+ * bytes in the next page again) and at BLOCK_INSNS_MAX. It is decoded whole before anything is emitted, because the
+ * block's head counts it.
  *
  *   | leave stubs | head | instructions | halves of jumps |     in the code buffer
  *   | block | traits | sites | call-outs | chains |             in the arena
@@ -28,7 +29,26 @@ static bool brings_fpu_to_life(const struct insn *insn, unsigned mode)
     return !(mode & MODE_FPU) && fpu_insn(insn) && reencode_supported(insn);
 }
 
-static void decode_run(const struct binxlate *x, roff_t roff, unsigned mode, struct run_text *run)
+/* The instruction whose first `have` bytes end the page, by what the page tables say of the next one; nothing in them
+ * changes. False: it cannot be told. */
+static bool decode_crossing(const struct binxlate *x, uint32_t linear, const uint8_t *first, unsigned have,
+                            struct insn *insn)
+{
+    const struct vcpu *cpu = x->cpu;
+    unsigned flags = PAGEWALK_FETCH | (cpu->user_view ? PAGEWALK_USER : 0);
+    uint8_t bytes[sizeof(insn->bytes)];
+    struct pagewalk walk;
+
+    if (have >= sizeof(bytes) || !pagewalk(&cpu->paging, (uint32_t)(linear + have), flags, &walk) ||
+        !addr_space_peek(cpu->wiring.mem, walk.gpa, bytes + have, sizeof(bytes) - have)) {
+        return false;
+    }
+    memcpy(bytes, first, have);
+    return insn_decode(bytes, sizeof(bytes), true, cpu->features, insn) == DECODE_OK;
+}
+
+static void decode_run(const struct binxlate *x, uint32_t linear, roff_t roff, unsigned mode,
+                       struct run_text *run)
 {
     const struct vcpu *cpu = x->cpu;
     const uint8_t *bytes = ram_ptr(cpu->wiring.mem->ram, roff);
@@ -37,7 +57,12 @@ static void decode_run(const struct binxlate *x, roff_t roff, unsigned mode, str
     run->count = run->length = 0;
     while (run->count < BLOCK_INSNS_MAX && run->length < limit) {
         struct insn *insn = &run->insn[run->count];
-        if (insn_decode(bytes + run->length, limit - run->length, true, cpu->features, insn) == DECODE_MORE) {
+        unsigned have = limit - run->length;
+        if (insn_decode(bytes + run->length, have, true, cpu->features, insn) == DECODE_MORE) {
+            if (decode_crossing(x, linear + run->length, bytes + run->length, have, insn)) {
+                run->count++;
+                run->length = limit;
+            }
             break;
         }
         run->count++;
@@ -166,7 +191,7 @@ struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, 
     const struct block place = {.linear = linear, .roff = roff, .mode = (uint8_t)mode};
     struct run_text run;
 
-    decode_run(x, roff, mode, &run);
+    decode_run(x, linear, roff, mode, &run);
     if (run.count == 0) {
         return NULL;
     }

@@ -173,3 +173,37 @@ Test(binxlate, forgets_everything_on_demand)
     cr_assert_gt(binxlate_stats(f.x)->blocks_made, made);
     cr_assert_eq(f.bare.cpu->gpr[RAX], 2);
 }
+
+/* mov eax,imm32 across a page end; dec ecx; jnz back; hlt */
+static const uint8_t crossing[] = {0xb8, 0x11, 0x22, 0x33, 0x44, 0x49, 0x75, 0xf8, 0xf4};
+enum { CROSSING = CODE + 0xffd };
+
+static void run_crossing(void)
+{
+    f.bare.cpu->rip = CROSSING;
+    f.bare.cpu->halted = false;
+    f.bare.cpu->gpr[RCX] = 1000;
+    run_to_halt();
+}
+
+Test(binxlate, translates_around_an_instruction_that_crosses_a_page)
+{
+    bare_load(&f.bare, CROSSING, crossing, sizeof(crossing));
+    run_crossing();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 0x44332211);
+    cr_assert_lt(binxlate_stats(f.x)->interpreted, 20);
+    cr_assert_geq(binxlate_stats(f.x)->callouts, 1000);
+}
+
+Test(binxlate, sees_a_change_of_the_far_half_of_an_instruction)
+{
+    bare_load(&f.bare, CROSSING, crossing, sizeof(crossing));
+    run_crossing();
+    f.bare.ram.host[CODE + 0x1001] = 0x55; /* nobody is told */
+    run_crossing();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 0x55332211);
+    f.bare.ram.host[CODE + 0x1000] = 0x66;
+    run_crossing();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 0x55662211);
+    cr_assert_lt(binxlate_stats(f.x)->interpreted, 40);
+}
