@@ -174,3 +174,11 @@ void ram_watch_notify(struct ram *ram, roff_t roff, uint64_t length)
         roff = next;
     }
 }
+
+void ram_watch_announce(struct ram *ram, roff_t roff)
+{
+    uint8_t watch = roff < ram->size ? ram->watch[roff >> PAGE_SHIFT] : 0;
+    if (watch == BIT(RAM_WATCH_DISPLAY) && !ram->observe_all) {
+        ram_watch_notify(ram, ALIGN_DOWN(roff, PAGE_SIZE), PAGE_SIZE);
+    }
+}

@@ -86,6 +86,12 @@ void ram_add_listener(struct ram *ram, struct ram_protect_listener *listener);
 void ram_watch_set(struct ram *ram, uint64_t frame, enum ram_watch which);
 void ram_watch_clear(struct ram *ram, uint64_t frame, enum ram_watch which);
 
+/*
+ * A translation that lets the guest write this frame is about to be cached. A display that watches it, and nobody else
+ * does, is told now, and as a rule ends its watch: a fault is spared that would tell it the same.
+ */
+void ram_watch_announce(struct ram *ram, roff_t roff);
+
 /* Tell the watchers of the frames in [roff, roff + length) that it is about to be written. Cheap when no
  * watch is set. Every writer that does not go through a watched translation calls it: DMA, loaders, the
  * monitor, the page walk's A/D updates. */

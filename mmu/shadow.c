@@ -598,6 +598,9 @@ bool shadow_fill(struct shadow *shadow, const struct paging_ctx *ctx, lin_t line
         *error_code = walk.error_code;
         return false;
     }
+    if (flags & PAGEWALK_WRITE) {
+        ram_watch_announce(ctx->mem->ram, addr_space_write_roff(ctx->mem, walk.gpa));
+    }
     *usable = enter_walk(shadow, ctx, linear, flags, &walk);
     return true;
 }

@@ -358,6 +358,35 @@ Test(shadow, watched_page_in_a_large_one_is_not_filled_over_and_over)
     check();
 }
 
+/* A display's watch: it wants to hear of one write. */
+static void end_watch(void *opaque, roff_t roff, uint64_t length)
+{
+    unsigned *calls = opaque;
+    cr_assert_eq(roff, 0x10000);
+    cr_assert_eq(length, PAGE_SIZE);
+    ++*calls;
+    ram_watch_clear(&ram, roff >> PAGE_SHIFT, RAM_WATCH_DISPLAY);
+}
+
+Test(shadow, displays_are_told_when_a_write_entry_is_made)
+{
+    unsigned calls = 0;
+    map_large(0x400000, 0x0 | P | W | D);
+    ram_set_watcher(&ram, RAM_WATCH_DISPLAY, end_watch, &calls);
+    ram_watch_set(&ram, 0x10, RAM_WATCH_DISPLAY);
+    cr_assert(fill(0x410000, READ));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x410000), R__);
+    cr_assert_eq(calls, 0, "reading is no news");
+    cr_assert(fill(0x410000, WRITE));
+    cr_assert_eq(kinds(SHADOW_SUPERVISOR, 0x410000), RW_);
+    cr_assert_eq(calls, 1);
+    ram_watch_set(&ram, 0x10, RAM_WATCH_DISPLAY);
+    ram_watch_set(&ram, 0x10, RAM_WATCH_CODE);
+    cr_assert(!fill(0x410000, WRITE), "somebody else wants to hear of every write");
+    cr_assert_eq(calls, 1);
+    check();
+}
+
 Test(shadow, large_page_over_holes_gives_memory_only)
 {
     map_large(0x400000, ROM | P | W | D); /* 0x800000..0xbfffff */
