@@ -15,8 +15,9 @@
  *
  * Time. Received bytes are taken from the host no faster than the programmed line carries them. Sending is
  * quicker than the line, so that consoles are: a byte goes to the host as it enters the shift register, the
- * shift register is busy for at most TX_CHAR_NS, and what lies in the FIFO then leaves in one go. THRE and
- * TEMT still go down and come up in the order a driver expects, after an interrupt handler has returned.
+ * shift register is busy for at most TX_CHAR_NS, and what lies in the FIFO then leaves in one go. A driver that
+ * polls LSR finds it busy once: looking is as good as waiting. THRE and TEMT still go down and come up in the order
+ * a driver expects, THRE's interrupt after an interrupt handler has returned.
  *
  * DEVIATION: that transmit time. DEVIATION: a divisor of 0 counts as 1. Not modelled: parity on the line (a
  * chardev carries bytes), DMA mode, sending a break to the host.
@@ -261,7 +262,7 @@ static unsigned send_bytes(struct uart16550 *uart)
     const struct uart16550_fifo *fifo = &uart->transmitter;
     uint8_t bytes[UART16550_FIFO_SIZE];
 
-    for (unsigned i = 0; i < fifo->count; i++) {
+    for (unsigned i = 0; i < fifo->count && i < ARRAY_LEN(bytes); i++) {
         bytes[i] = fifo->bytes[(fifo->head + i) % UART16550_FIFO_SIZE] & word_mask(uart);
         if (uart->mcr & MCR_LOOP) {
             receive_char(uart, bytes[i], 0);
@@ -416,6 +417,9 @@ static uint8_t read_lsr(struct uart16550 *uart)
 
     for (unsigned i = 0; i < fifo->count; i++) {
         error_inside |= fifo->errors[(fifo->head + i) % UART16550_FIFO_SIZE] != 0;
+    }
+    if (empty) {
+        timer_disarm(&uart->transmit);
     }
     uart->line_errors = 0;
     update_irq(uart);
