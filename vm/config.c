@@ -212,7 +212,22 @@ static int parse_accel_dbt(struct vm_config *config, const char *value, struct e
         }
         config->windows = (enum binxlate_windows)i;
     }
-    return suboptions_check("accel", value, " windows ", error);
+    return suboptions_check("accel", value, " windows check ", error);
+}
+
+/* -accel dbt,check=on|off */
+static int parse_accel_check(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[16];
+
+    if (!suboption(value, "check", text, sizeof(text)) || !strcmp(text, "off")) {
+        config->accel_check = false;
+    } else if (!strcmp(text, "on")) {
+        config->accel_check = true;
+    } else {
+        return error_set(error, -EINVAL, "-accel: check=%s must be on or off", text);
+    }
+    return 0;
 }
 
 static int parse_accel(struct vm_config *config, const char *value, struct error *error)
@@ -233,7 +248,8 @@ static int parse_accel(struct vm_config *config, const char *value, struct error
     }
     if (!strcmp(name, "dbt")) {
         config->accel = CONFIG_ACCEL_DBT;
-        return parse_accel_dbt(config, value, error);
+        int result = parse_accel_check(config, value, error);
+        return result < 0 ? result : parse_accel_dbt(config, value, error);
     }
     if (strcmp(name, "interp") != 0) {
         return error_set(error, -EINVAL, "-accel: unknown engine '%s' (known: interp, dbt)", name);
@@ -701,8 +717,8 @@ static const struct option options[] = {
     {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
     {"machine", "pc[,multiboot=1|2]", "machine type", parse_machine},
     {"M", "pc", NULL, parse_machine},
-    {"accel", "dbt|interp[,windows=off]", "engine: the translator (default) or the reference interpreter",
-     parse_accel},
+    {"accel", "dbt|interp[,windows=off][,check=on]",
+     "engine: the translator (default) or the reference interpreter", parse_accel},
     {"enable-kvm", NULL, NULL, parse_enable_kvm},
     {"kernel", "FILE", "boot a bzImage, ELF multiboot 1 or multiboot 2 kernel; 'builtin' is our own",
      parse_kernel},

@@ -57,6 +57,7 @@ struct vm_config {
     const struct cpu_model *cpu_model;
     uint64_t cpu_features;
     enum config_accel accel;
+    bool accel_check;              /* the translator is judged by the interpreter: binxlate/check.h */
     enum binxlate_windows windows; /* host windows of the translator */
 
     const char *kernel, *initrd, *append;

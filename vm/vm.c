@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "binxlate/binxlate.h"
+#include "binxlate/check.h"
 #include "cpu/interp.h"
 #include "vm/machine.h"
 
@@ -224,6 +225,25 @@ static int vm_create_engine(struct vm *vm, struct error *error)
     return 0;
 }
 
+/* -accel dbt,check=on */
+static int vm_create_check(struct vm *vm, struct error *error)
+{
+    if (!vm->config.accel_check) {
+        return 0;
+    }
+    vm->check = check_create(vm->binxlate, stderr, error);
+    return vm->check ? 0 : -ENOMEM;
+}
+
+/* An engine's run, of at most so many instructions. */
+static enum vcpu_exit vm_run_engine(struct vm *vm, uint64_t insns)
+{
+    if (vm->check) {
+        return check_run(vm->check, insns);
+    }
+    return vm->binxlate ? binxlate_run(vm->binxlate, insns) : interp_run(vm->cpu, insns);
+}
+
 static int vm_build(struct vm *vm, struct error *error)
 {
     struct pc_config pc_config = {
@@ -279,6 +299,9 @@ static int vm_build(struct vm *vm, struct error *error)
         result = vm_create_engine(vm, error);
     }
     if (result == 0) {
+        result = vm_create_check(vm, error);
+    }
+    if (result == 0) {
         result = machine_configure(vm->pc, &vm->config, &images, error);
     }
 out:
@@ -321,6 +344,7 @@ void vm_destroy(struct vm *vm)
         return;
     }
     vm->clock.deadline_moved = NULL;
+    check_destroy(vm->check);
     binxlate_destroy(vm->binxlate);
     if (vm->cpu) {
         vcpu_destroy(vm->cpu);
@@ -479,7 +503,7 @@ static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
 static void vm_run_slice(struct vm *vm, uint64_t now)
 {
     uint64_t slice = vm_slice(vm, now);
-    enum vcpu_exit exit = vm->binxlate ? binxlate_run(vm->binxlate, slice) : interp_run(vm->cpu, slice);
+    enum vcpu_exit exit = vm_run_engine(vm, slice);
 
     if (vm->clock.policy == CLOCK_REAL_TIME) {
         pacer_end(&vm->pacer, pacer_host_now());

@@ -22,6 +22,7 @@
 #include "vm/pacer.h"
 
 struct binxlate;
+struct check;
 
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
 
@@ -51,6 +52,7 @@ struct vm {
     struct pc *pc;
     struct vcpu *cpu;
     struct binxlate *binxlate; /* NULL: the interpreter runs the guest */
+    struct check *check;       /* NULL: nobody judges the translator */
     struct pacer pacer;        /* real time: ends slices when timers are due */
 
     struct drives drives;
