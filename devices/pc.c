@@ -14,7 +14,14 @@
 enum { COPROCESSOR_PORT = 0xf0, COPROCESSOR_PORTS = 2, COPROCESSOR_IRQ = 13, TIMER_IOAPIC_PIN = 2 };
 
 /* CMOS RAM, after Ralf Brown's list; the last is SeaBIOS' own. */
-enum { CMOS_DISK_TYPES = 0x12, CMOS_DISK_TYPE = 0x19, CMOS_TRANSLATION = 0x39 };
+enum {
+    CMOS_FLOPPY_TYPES = 0x10,
+    CMOS_DISK_TYPES = 0x12,
+    CMOS_EQUIPMENT = 0x14,
+    CMOS_DISK_TYPE = 0x19,
+    CMOS_TRANSLATION = 0x39
+};
+enum { EQUIPMENT_FLOPPY = 0x01, EQUIPMENT_FLOPPY_COUNT = 6, EQUIPMENT_FLOPPIES = 0xc1 };
 
 #define VRAM_SIZE (16 * MIB)
 
@@ -36,6 +43,7 @@ struct pc {
     struct i8042 *keyboard;
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct i8237 *dma;
+    struct i82077 *fdc; /* NULL without floppy drives */
     struct vga *vga;
     struct fw_cfg *fw_cfg;
     struct line ferr_irq;
@@ -204,6 +212,23 @@ static void pc_describe_disks(struct pc *pc)
     mc146818_set_cmos(pc->rtc, CMOS_TRANSLATION, translation);
 }
 
+/* Types of both drives, and what the equipment byte says of them. */
+static void pc_describe_floppies(struct pc *pc)
+{
+    uint8_t type[2] = {0}, count;
+    uint8_t equipment = mc146818_get_cmos(pc->rtc, CMOS_EQUIPMENT) & (uint8_t)~EQUIPMENT_FLOPPIES;
+
+    for (unsigned i = 0; i < 2 && pc->fdc; i++) {
+        type[i] = i82077_drive_type(pc->fdc, i);
+    }
+    count = (type[0] != 0) + (type[1] != 0);
+    if (count) {
+        equipment |= (uint8_t)(EQUIPMENT_FLOPPY | (count - 1) << EQUIPMENT_FLOPPY_COUNT);
+    }
+    mc146818_set_cmos(pc->rtc, CMOS_FLOPPY_TYPES, (uint8_t)(type[0] << 4 | type[1]));
+    mc146818_set_cmos(pc->rtc, CMOS_EQUIPMENT, equipment);
+}
+
 /* ---- building ---- */
 
 uint64_t pc_memory_size(uint64_t ram_size, size_t bios_size)
@@ -288,14 +313,27 @@ static bool pc_create_isa(struct pc *pc)
             return false;
         }
     }
-    if (pc->rtc) {
-        pc_describe_disks(pc);
-    }
     pc->ferr_irq = piix3_irq_input(isa, COPROCESSOR_IRQ);
     region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops,
                    pc);
     addr_space_add(&pc->io, &pc->coprocessor);
     return pc->pit && pc->rtc && pc->keyboard && pc->dma;
+}
+
+/* The floppy controller is there when it has drives. */
+static bool pc_create_floppy(struct pc *pc)
+{
+    struct line irq = piix3_irq_input(pc->isa_bridge, 6);
+
+    if (pc->config.floppy[0] || pc->config.floppy[1]) {
+        pc->fdc = i82077_create(&pc->board, irq, pc->dma, pc->config.floppy);
+        if (!pc->fdc) {
+            return false;
+        }
+    }
+    pc_describe_disks(pc);
+    pc_describe_floppies(pc);
+    return true;
 }
 
 static bool pc_create_display_and_debug(struct pc *pc)
@@ -340,7 +378,7 @@ static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct 
     addr_space_begin(&pc->mem);
     addr_space_begin(&pc->io);
     created = pc_create_interrupts(pc) && pc_create_chipset(pc, &memory, error) && pc_create_isa(pc) &&
-              pc_create_display_and_debug(pc);
+              pc_create_floppy(pc) && pc_create_display_and_debug(pc);
     addr_space_end(&pc->io);
     addr_space_end(&pc->mem);
     return created ? 0 : -ENOMEM;

@@ -6,7 +6,7 @@
  *               |          |
  *         lapic-+         PCI 0 --- 1.0 PIIX3 (ISA bridge)   1.1 PIIX3 IDE   1.3 PIIX4 PM    2.0 VGA
  *           |  LINT0                   |
- *        ioapic  |                    ISA --- i8254  mc146818  i8042  2 x uart16550  i8237
+ *        ioapic  |                    ISA --- i8254  mc146818  i8042  2 x uart16550  i8237 - i82077
  *           |    +---- i8259 pair <-- IRQ 0-15      fw_cfg  80h  E9h  402h  debug exit
  *           +------------------------ IRQ 0-23
  *
@@ -23,6 +23,7 @@
 #include "devices/fw_cfg.h"
 #include "devices/i440fx.h"
 #include "devices/i8042.h"
+#include "devices/i82077.h"
 #include "devices/i8237.h"
 #include "devices/i8254.h"
 #include "devices/i8259.h"
