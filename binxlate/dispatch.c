@@ -27,7 +27,7 @@ enum {
     SLOW_RETRY = 4096,  /* call-outs of such a site, before it is tried again */
     FLAT_FAULTS = 3,    /* of a site on pages that its window does not get, before it uses the flat table */
     REP_FILLS = 64,     /* pages of a REP's operand whose shadow entries are filled at once */
-    ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF | RFLAGS_AC,
+    ENTRY_FLAGS = RFLAGS_FIXED1 | RFLAGS_IF,
 };
 
 /* The guest's flags that live in the host's. */
@@ -129,6 +129,7 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
 
 static void set_mode(struct binxlate *x, unsigned mode)
 {
+    x->mode = mode;
     x->run.shift = SHIFT_OF_MODE(mode);
     x->run.jump_cache = jump_cache_of(x, mode);
 }
@@ -535,9 +536,7 @@ static const void *serve_fault(struct binxlate *x)
         }
         return block_insn_code(x, block, site->index);
     case FAULT_ALIGNMENT:
-        /* The host does not say where. If halves are too much for a window's operand, that is known next time. */
-        add_trait(x, block, site->index,
-                  site->window || x->run.linear % 4 == 0 ? TRAIT_HALVES : TRAIT_MISALIGNED);
+        add_trait(x, block, site->index, x->run.linear % 4 ? TRAIT_MISALIGNED : TRAIT_HALVES);
         return NULL;
     case FAULT_ARITHMETIC:
         break;
@@ -600,7 +599,7 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     x->interpret = 0;
     do {
         x->run.table = shadow_base(&x->shadow, view_of(cpu)); /* a CR3 load moves it */
-        x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS;
+        x->run.flags = (cpu->rflags & FLAGS_NATIVE) | ENTRY_FLAGS | (x->mode & MODE_WINDOW ? 0 : RFLAGS_AC);
         cpu->rflags &= ~FLAGS_NATIVE;
         fpu_prepare(x);
         promote_enter(x);

@@ -248,6 +248,7 @@ struct binxlate {
     unsigned fpu_credit;              /* stays outside until the units are given back */
     const uint8_t *last_fault_pc;
     uint64_t last_fault_linear;
+    unsigned mode;    /* that translated code was, or will be, entered in */
     uint64_t gs_base; /* what the thread's GS base was set to; 0: not known */
     enum binxlate_windows windows;
     struct page_fault page_fault;

@@ -148,6 +148,11 @@ void gen_callout(struct gen *g)
     gen_callout_to(g, gen_ends_block(g->insn));
 }
 
+void gen_callout_last(struct gen *g)
+{
+    gen_callout_to(g, true);
+}
+
 void gen_call_thunk(struct gen *g, const void *thunk)
 {
     struct emit_label done = {0};

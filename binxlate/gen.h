@@ -78,6 +78,8 @@ void gen_require_zero(struct gen *g, const void *otherwise);
 void gen_site(struct gen *g, bool write, bool window);
 /* The interpreter's function executes the current instruction. */
 void gen_callout(struct gen *g);
+/* The same, and the block is left behind it. */
+void gen_callout_last(struct gen *g);
 /* A thunk executes it, or else that function. */
 void gen_call_thunk(struct gen *g, const void *thunk);
 
@@ -91,6 +93,8 @@ bool gen_uses_window(const struct gen *g);
 struct host_mem gen_place(struct gen *g, bool write, enum host_reg reg, int32_t disp);
 /* Can translated code use this segment for this kind of access? */
 bool segment_usable(const struct gen *g, unsigned seg, bool write);
+/* The operand of `size` bytes at r8 lies in one page, or the interpreter executes the instruction. Changes r8 and r9. */
+void gen_prove_page(struct gen *g, bool write, unsigned size);
 /* The ModRM or moffs operand as one site of the current instruction; uses r8 and r9. */
 struct host_mem gen_operand(struct gen *g, bool write);
 /* The current instruction, one of reencode_supported(), around its memory operand if it has one. */

@@ -7,9 +7,10 @@
  *   flat table   lea r8d,[...]; shrx r9d,r8d,r13d; mov r9,[r14+r9*8]; op [r9+r8]
  *   window       op gs:[e...], addresses modulo 2^32         in MODE_WINDOW, unless TRAIT_FLAT
  *
- * The window needs no care for operands that cross a page.
+ * The window needs no care for operands that cross a page, so in MODE_WINDOW the host does not check alignment. There an
+ * operand by the flat table proves first that both of its ends have the same entry, or is the interpreter's.
  *
- * A misaligned operand (TRAIT_MISALIGNED) is accessed with AC clear, if both of its ends lie in frames that follow each
+ * In other modes the host checks. A misaligned operand (TRAIT_MISALIGNED) is accessed with AC clear, if both of its ends lie in frames that follow each
  * other in the host as they do in the guest (one page, mostly); else the interpreter splits it.
  */
 #include "binxlate/gen.h"
@@ -68,16 +69,52 @@ static struct host_mem window_mem(enum host_reg base, int32_t disp)
     return (struct host_mem){.base = (uint8_t)base, .index = HOST_NO_REG, .window = true, .disp = disp};
 }
 
+void gen_prove_page(struct gen *g, bool write, unsigned size)
+{
+    struct emit *e = &g->e;
+    int32_t half = write ? (int32_t)SHADOW_WRITE_OFFSET : 0;
+    struct emit_label together = {0};
+
+    emit_lea32(e, REG_ENTRY, host_mem(REG_LINEAR, (int32_t)size - 1));
+    emit_shrx32(e, REG_ENTRY, REG_ENTRY, REG_SHIFT);
+    emit_load64(e, REG_ENTRY, host_mem_index(REG_TABLE, REG_ENTRY, 3, half));
+    emit_shrx32(e, REG_LINEAR, REG_LINEAR, REG_SHIFT);
+    emit_load64(e, REG_LINEAR, host_mem_index(REG_TABLE, REG_LINEAR, 3, half));
+    emit_not64(e, REG_LINEAR);
+    emit_lea64(e, REG_LINEAR, host_mem_index(REG_LINEAR, REG_ENTRY, 0, 1));
+    emit_xchg64(e, HOST_RCX, REG_LINEAR);
+    emit_jrcxz(e, &together);
+    emit_xchg64(e, HOST_RCX, REG_LINEAR);
+    gen_callout_last(g);
+    emit_bind(e, &together);
+    emit_xchg64(e, HOST_RCX, REG_LINEAR);
+}
+
+/* May an operand of this size cross a page unnoticed? */
+static bool must_prove_page(const struct gen *g, unsigned size)
+{
+    return size > 1 && (g->block->mode & MODE_WINDOW) && !gen_uses_window(g);
+}
+
+static void gen_place_linear(struct gen *g, enum host_reg reg, int32_t disp)
+{
+    if (disp) {
+        emit_lea32(&g->e, REG_LINEAR, host_mem(reg, disp));
+    } else {
+        emit_mov32(&g->e, REG_LINEAR, reg);
+    }
+}
+
 struct host_mem gen_place(struct gen *g, bool write, enum host_reg reg, int32_t disp)
 {
     gen_site(g, write, gen_uses_window(g));
     if (gen_uses_window(g)) {
         return window_mem(reg, disp);
     }
-    if (disp) {
-        emit_lea32(&g->e, REG_LINEAR, host_mem(reg, disp));
-    } else {
-        emit_mov32(&g->e, REG_LINEAR, reg);
+    gen_place_linear(g, reg, disp);
+    if (must_prove_page(g, sizeof(uint32_t))) {
+        gen_prove_page(g, write, sizeof(uint32_t));
+        gen_place_linear(g, reg, disp);
     }
     return gen_translate(g, write);
 }
@@ -96,6 +133,10 @@ struct host_mem gen_operand(struct gen *g, bool write)
     gen_site(g, write, gen_uses_window(g));
     if (!gen_uses_window(g)) {
         gen_linear(g);
+        if (must_prove_page(g, reencode_memory_size(insn))) {
+            gen_prove_page(g, write, reencode_memory_size(insn));
+            gen_linear(g);
+        }
         return gen_translate(g, write);
     }
     if (insn->seg != SEG_FS && insn->seg != SEG_GS && !notes_address(insn) && reencode_window(insn, &mem)) {
@@ -210,30 +251,18 @@ static void gen_copy_halves(struct gen *g, bool write)
     emit_bind(e, &done);
 }
 
-/* A misaligned operand in the window: only the host's check is in the way. */
-static void gen_copy_unchecked(struct gen *g, bool write)
-{
-    struct host_mem mem = gen_operand(g, write);
-
-    gen_alignment_check(g, false);
-    reencode(&g->e, g->insn, &mem);
-    gen_alignment_check(g, true);
-    gen_x87_pointers(g);
-}
-
 static void gen_copy_memory(struct gen *g, unsigned access)
 {
     bool write = access & REENCODE_WRITE;
     unsigned size = reencode_memory_size(g->insn);
-    bool misaligned = g->traits & (TRAIT_MISALIGNED | TRAIT_HALVES), window = gen_uses_window(g);
+    bool misaligned = g->traits & (TRAIT_MISALIGNED | TRAIT_HALVES),
+         checked = !(g->block->mode & MODE_WINDOW);
 
     if (misaligned && !(g->traits & TRAIT_MISALIGNED) && size == 8 && fpu_insn(g->insn)) {
         gen_copy_halves(g, write);
-    } else if (misaligned && window) {
-        gen_copy_unchecked(g, write);
     } else if (misaligned) {
         gen_copy_span(g, write, true);
-    } else if (!window && size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {
+    } else if (checked && size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {
         gen_copy_span(g, write, false); /* the host need not notice that these are misaligned */
     } else {
         struct host_mem mem = gen_operand(g, write);

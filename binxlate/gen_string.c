@@ -19,6 +19,16 @@ static void gen_string_operand(struct gen *g, enum host_reg pointer, enum host_r
 
     gen_site(g, write, false);
     emit_mov32(e, REG_LINEAR, pointer);
+    if (size > 1 && (g->block->mode & MODE_WINDOW)) { /* nobody checks alignment */
+        if (entry == REG_SCRATCH) {
+            emit_mov64(e, REG_SCRATCH, REG_ENTRY);
+        }
+        gen_prove_page(g, write, size);
+        if (entry == REG_SCRATCH) {
+            emit_mov64(e, REG_ENTRY, REG_SCRATCH);
+        }
+        emit_mov32(e, REG_LINEAR, pointer);
+    }
     emit_shrx32(e, entry, REG_LINEAR, REG_SHIFT);
     emit_load64(e, entry, host_mem_index(REG_TABLE, entry, 3, write ? (int32_t)SHADOW_WRITE_OFFSET : 0));
     struct host_mem mem = host_mem_index(entry, REG_LINEAR, 0, 0);

@@ -2,7 +2,7 @@
 /*
  * The ways into translated code and out of it, emitted at the start of the code buffer.
  *
- *   in    save the C caller's registers and stack, load the guest's registers, then its flags with AC set
+ *   in    save the C caller's registers and stack, load the guest's registers, then its flags, with AC set but in MODE_WINDOW
  *   out   store the guest's registers and flags, clear AC and DF, go back to the caller with the reason
  *
  * Translated code runs on a stack of its own: a signal frame may be put on it at any instruction, and the poll (see
