@@ -41,6 +41,8 @@ struct pc {
     struct i8254 *pit;
     struct mc146818 *rtc;
     struct i8042 *keyboard;
+    struct speaker *speaker;
+    struct vmmouse *vmmouse; /* NULL: none */
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct i8237 *dma;
     struct i82077 *fdc; /* NULL without floppy drives */
@@ -286,6 +288,29 @@ static bool pc_create_chipset(struct pc *pc, const struct i440fx_memory *memory,
     return pc->ide && pc->pm;
 }
 
+static void pc_nudge_mouse(void *opaque)
+{
+    ps2_mouse_nudge(((struct pc *)opaque)->keyboard->mouse);
+}
+
+static bool pc_create_vmmouse(struct pc *pc)
+{
+    struct vmmouse_wiring wiring = {
+        .ps2 = i8042_input(pc->keyboard),
+        .nudge = pc_nudge_mouse,
+        .nudge_opaque = pc,
+        .get_registers = pc->config.get_registers,
+        .set_registers = pc->config.set_registers,
+        .opaque = pc->config.opaque,
+    };
+
+    if (!pc->config.get_registers) {
+        return true;
+    }
+    pc->vmmouse = vmmouse_create(&pc->board, &wiring);
+    return pc->vmmouse != NULL;
+}
+
 /* The chips of the ISA bus and their customary IRQs. */
 static bool pc_create_isa(struct pc *pc)
 {
@@ -302,7 +327,11 @@ static bool pc_create_isa(struct pc *pc)
         .reset = pc_line(pc, pc_line_reset),
     };
 
-    pc->pit = i8254_create(&pc->board, piix3_irq_input(isa, 0), (struct i8254_speaker){0});
+    pc->speaker = speaker_create(&pc->board, pc->config.sound);
+    if (!pc->speaker) {
+        return false;
+    }
+    pc->pit = i8254_create(&pc->board, piix3_irq_input(isa, 0), speaker_input(pc->speaker));
     pc->rtc = mc146818_create(&pc->board, piix3_irq_input(isa, 8), pc->config.rtc_start);
     pc->keyboard = i8042_create(&pc->board, &keyboard);
     pc->dma = i8237_create(&pc->board);
@@ -317,7 +346,7 @@ static bool pc_create_isa(struct pc *pc)
     region_init_io(&pc->coprocessor, "coprocessor", COPROCESSOR_PORT, COPROCESSOR_PORTS, &pc_coprocessor_ops,
                    pc);
     addr_space_add(&pc->io, &pc->coprocessor);
-    return pc->pit && pc->rtc && pc->keyboard && pc->dma;
+    return pc->pit && pc->rtc && pc->keyboard && pc->dma && pc_create_vmmouse(pc);
 }
 
 /* The floppy controller is there when it has drives. */
@@ -452,6 +481,16 @@ struct vga *pc_vga(struct pc *pc)
 struct i8042 *pc_keyboard(struct pc *pc)
 {
     return pc->keyboard;
+}
+
+struct input_sink pc_input(struct pc *pc)
+{
+    return pc->vmmouse ? vmmouse_input(pc->vmmouse) : i8042_input(pc->keyboard);
+}
+
+bool pc_wants_position(struct pc *pc)
+{
+    return pc->vmmouse && vmmouse_is_absolute(pc->vmmouse);
 }
 
 void pc_power_button(struct pc *pc)

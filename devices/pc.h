@@ -34,8 +34,10 @@
 #include "devices/piix3.h"
 #include "devices/piix3_ide.h"
 #include "devices/piix4_pm.h"
+#include "devices/speaker.h"
 #include "devices/uart16550.h"
 #include "devices/vga.h"
+#include "devices/vmmouse.h"
 
 enum { PC_SERIAL_PORTS = 2, PC_IDE_DRIVES = 4, PC_FLOPPY_DRIVES = 2 };
 
@@ -50,7 +52,8 @@ struct pc_config {
     const uint8_t *vga_rom; /* NULL: none */
     size_t vga_rom_size;
     bool vga;
-    int64_t rtc_start; /* what the real-time clock shows at first, seconds since 1970 */
+    struct sound_sink sound; /* what the speaker drives */
+    int64_t rtc_start;       /* what the real-time clock shows at first, seconds since 1970 */
     struct chardev *serial[PC_SERIAL_PORTS], *debugcon, *firmware_log;
     uint16_t exit_iobase, exit_iosize; /* isa-debug-exit; size 0: none */
     /* Drives, NULL where there is none; they outlive the board. Primary master and slave, then secondary. A CD or
@@ -67,6 +70,9 @@ struct pc_config {
     void (*request_reset)(void *opaque);
     void (*power_off)(void *opaque);
     void (*debug_exit)(void *opaque, uint32_t code); /* (value << 1) | 1 */
+    /* EAX, EBX, ECX, EDX, ESI, EDI of the processor that executes IN, for VMware's backdoor. NULL: no backdoor */
+    void (*get_registers)(void *opaque, uint32_t reg[VMMOUSE_REGISTERS]);
+    void (*set_registers)(void *opaque, const uint32_t reg[VMMOUSE_REGISTERS]);
 };
 
 struct pc;
@@ -87,6 +93,9 @@ struct fw_cfg *pc_fw_cfg(struct pc *pc);
 struct mc146818 *pc_rtc(struct pc *pc);
 struct vga *pc_vga(struct pc *pc); /* NULL without one */
 struct i8042 *pc_keyboard(struct pc *pc);
+/* Where the host's input goes: keys, relative motion, and positions where the guest takes them (pc_wants_position). */
+struct input_sink pc_input(struct pc *pc);
+bool pc_wants_position(struct pc *pc);
 
 /* INTA: the vector of the interrupt to take now. */
 uint8_t pc_interrupt_acknowledge(void *pc);

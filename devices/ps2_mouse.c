@@ -136,6 +136,15 @@ void ps2_mouse_buttons(struct ps2_mouse *mouse, uint8_t down)
     update_stream(mouse);
 }
 
+void ps2_mouse_nudge(struct ps2_mouse *mouse)
+{
+    uint8_t packet[4];
+
+    if (!mouse->remote && mouse->reporting && mouse->port.events.count <= WAITING_BYTES_MAX) {
+        ps2_event(&mouse->port, packet, make_packet(mouse, true, packet));
+    }
+}
+
 /* -- commands -------------------------------------------------------------------------------------------- */
 
 static void clear_motion(struct ps2_mouse *mouse)

@@ -35,5 +35,7 @@ void ps2_mouse_write(struct ps2_mouse *mouse, uint8_t byte);
 
 void ps2_mouse_motion(struct ps2_mouse *mouse, int dx, int dy, int wheel);
 void ps2_mouse_buttons(struct ps2_mouse *mouse, uint8_t down);
+/* Send a packet though there may be nothing to tell: another pointer has news for the driver. */
+void ps2_mouse_nudge(struct ps2_mouse *mouse);
 
 #endif

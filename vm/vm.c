@@ -82,6 +82,27 @@ static void hook_power_off(void *opaque)
     vcpu_kick(vm->cpu);
 }
 
+/* Registers of the backdoor, in its order. */
+static const uint8_t backdoor_register[VMMOUSE_REGISTERS] = {RAX, RBX, RCX, RDX, RSI, RDI};
+
+static void hook_get_registers(void *opaque, uint32_t reg[VMMOUSE_REGISTERS])
+{
+    const struct vm *vm = opaque;
+
+    for (unsigned i = 0; i < VMMOUSE_REGISTERS; i++) {
+        reg[i] = reg32(vm->cpu, backdoor_register[i]);
+    }
+}
+
+static void hook_set_registers(void *opaque, const uint32_t reg[VMMOUSE_REGISTERS])
+{
+    const struct vm *vm = opaque;
+
+    for (unsigned i = 0; i < VMMOUSE_REGISTERS; i++) {
+        set_reg32(vm->cpu, backdoor_register[i], reg[i]);
+    }
+}
+
 static void hook_debug_exit(void *opaque, uint32_t code)
 {
     struct vm *vm = opaque;
@@ -260,6 +281,8 @@ static int vm_build(struct vm *vm, struct error *error)
         .request_reset = hook_request_reset,
         .power_off = hook_power_off,
         .debug_exit = hook_debug_exit,
+        .get_registers = hook_get_registers,
+        .set_registers = hook_set_registers,
     };
     struct machine_images images = {0};
     int result = vm_create_log(vm, error);

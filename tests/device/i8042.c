@@ -525,6 +525,22 @@ Test(i8042, mouse_tells_clicks_at_once)
     fake_board_destroy(b.fb);
 }
 
+Test(i8042, mouse_sends_an_empty_packet_when_nudged)
+{
+    struct bench b = bench_create();
+
+    ps2_mouse_nudge(b.kbc->mouse); /* before F4h: nothing */
+    to_mouse(&b, 0xf4);
+    EXPECT(&b, "\xfa");
+    ps2_mouse_nudge(b.kbc->mouse);
+    EXPECT(&b, "\x08\x00\x00");
+    for (unsigned i = 0; i < 1000; i++) {
+        ps2_mouse_nudge(b.kbc->mouse); /* those that wait are as good as a thousand */
+    }
+    cr_assert_leq(b.kbc->mouse->port.events.count, 12);
+    fake_board_destroy(b.fb);
+}
+
 Test(i8042, mouse_scales_2_to_1_in_stream_mode)
 {
     static const uint8_t pairs[][2] = {{1, 1}, {2, 1}, {3, 3}, {4, 6}, {5, 9}, {6, 12}, {200, 255}};

@@ -3,7 +3,7 @@
 ; A guest that shows one picture after the other, by the VGA BIOS and by hand, for screen dumps.
 ;
 ; It looks like a Linux kernel (boot protocol 2.03), so that -kernel starts its "setup code" in real mode under SeaBIOS,
-; where INT 10h works. On COM1 it lists the VBE modes, says "picture NAME" when a picture is complete, and waits for a
+; where INT 10h works. On COM1 it lists the VBE modes, asks for the backdoor, says "picture NAME" when a picture is complete, and waits for a
 ; byte before it goes on. `screens.exp` knows what must be seen. It runs on QEMU just as well.
 ;
 ; Follows: Linux Documentation/arch/x86/boot.rst; VESA BIOS Extension core functions 2.0; IBM VGA registers.
@@ -174,6 +174,24 @@ set_vbe:                                ; BX = mode
         int 10h
         ret
 
+; ---- VMware's backdoor ----
+
+; "backdoor VERSION", where there is one
+ask_backdoor:
+        mov eax, 564d5868h
+        xor ebx, ebx
+        mov ecx, 10
+        mov edx, 5658h
+        in eax, dx
+        cmp ebx, 564d5868h
+        jne .none
+        push ax
+        say {"backdoor "}
+        pop ax
+        call print_decimal
+        say {13, 10}
+.none:  ret
+
 ; ---- Memory beyond 1 MiB: FS with a limit of 4 GiB ----
 
 enter_unreal:
@@ -210,6 +228,7 @@ main:   mov dx, COM1 + 3
         mov al, 3                       ; 8 bits
         out dx, al
         call list_modes
+        call ask_backdoor
 
         ; Text: a blue screen with a line of text, by the BIOS.
         mov ax, 3
