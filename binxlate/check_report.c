@@ -116,16 +116,20 @@ static void print_way(struct check *check, uint64_t insns, struct way *way)
 
 /* ---- Host code ------------------------------------------------------------------------------------------ */
 
-static void print_guest_insn(const struct check *check, const struct block *block, unsigned offset)
+static void print_guest_insn(const struct check *check, const struct block *block, int offset)
 {
     const struct vcpu *cpu = check->cpu;
-    const uint8_t *bytes = ram_ptr(cpu->wiring.mem->ram, block->roff + offset);
+    roff_t roff = block->roff + (roff_t)(int64_t)offset;
+    unsigned in_page = PAGE_SIZE - (unsigned)(roff & PAGE_OFFSET_MASK);
+    uint32_t linear = block->linear + (uint32_t)offset;
     struct insn insn;
-    char text[96];
+    char text[96] = "(crosses the page)";
 
-    insn_decode(bytes, block->length - offset, true, cpu->features, &insn);
-    insn_format(&insn, block->linear + offset, text, sizeof(text));
-    fprintf(check->report, "    %08x  %s\n", block->linear + offset, text);
+    if (insn_decode(ram_ptr(cpu->wiring.mem->ram, roff), in_page, true, cpu->features, &insn) !=
+        DECODE_MORE) {
+        insn_format(&insn, linear, text, sizeof(text));
+    }
+    fprintf(check->report, "    %08x  %s\n", linear, text);
 }
 
 static void print_host_bytes(const struct check *check, const struct block *block, size_t from, size_t to)

@@ -87,8 +87,7 @@ static enum shadow_view view_of(const struct vcpu *cpu)
     return cpu->user_view ? SHADOW_USER : SHADOW_SUPERVISOR;
 }
 
-/* Where the byte at `linear` lies in the VM's memory. False: not executable, or not memory. */
-static bool find_code(struct binxlate *x, uint32_t linear, roff_t *roff)
+bool dispatch_find_code(struct binxlate *x, uint32_t linear, roff_t *roff)
 {
     struct vcpu *cpu = x->cpu;
     uint64_t entry = shadow_entry(&x->shadow, view_of(cpu), SHADOW_FETCH, linear);
@@ -106,6 +105,18 @@ static bool find_code(struct binxlate *x, uint32_t linear, roff_t *roff)
     return true;
 }
 
+/* Is the tail of a block that crosses its page where it was? False, with no block: not executable now. */
+static bool tail_in_place(struct binxlate *x, struct block **block)
+{
+    roff_t roff;
+
+    if (!dispatch_find_code(x, (*block)->linear + (*block)->length, &roff)) {
+        *block = NULL;
+        return false;
+    }
+    return roff == (*block)->tail_roff;
+}
+
 /* The block at rip. NULL: interpret x->interpret instructions instead. */
 static struct block *find_block(struct binxlate *x, unsigned mode)
 {
@@ -113,12 +124,15 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
     roff_t roff;
 
     x->interpret = 1;
-    if (!find_code(x, linear, &roff)) {
+    if (!dispatch_find_code(x, linear, &roff)) {
         return NULL;
     }
     struct block *block = block_find(x, linear, roff, mode);
-    if (block) {
+    if (block && (!block->tail || tail_in_place(x, &block) || !block)) {
         return block;
+    }
+    if (block) {
+        block_drop(x, block);
     }
     if (!smc_worthwhile(x, roff)) {
         x->interpret = INTERP_SLICE;
@@ -339,23 +353,6 @@ static void note_segment(struct binxlate *x, enum sreg seg)
     x->segment_cache[seg] = cache;
 }
 
-/* Are the bytes of an instruction that lie in the next page what they were, where that page is mapped now? If not, its
- * block is of no more use. */
-static bool crossing_holds(struct binxlate *x, const struct callout *callout)
-{
-    uint32_t page = ALIGN_DOWN(callout->next, PAGE_SIZE);
-    unsigned behind = callout->next - page;
-    const struct insn *insn = &callout->insn;
-    roff_t roff;
-
-    TRY(find_code(x, page, &roff));
-    if (memcmp(ram_ptr(x->cpu->wiring.mem->ram, roff), insn->bytes + insn->length - behind, behind) == 0) {
-        return true;
-    }
-    block_drop(x, callout->block);
-    return false;
-}
-
 static const void *serve_callout(struct binxlate *x)
 {
     struct vcpu *cpu = x->cpu;
@@ -364,11 +361,6 @@ static const void *serve_callout(struct binxlate *x)
     uint64_t generation = x->shadow.generation;
 
     settle_count(x, ahead);
-    if (callout->crosses && !crossing_holds(x, callout)) {
-        cpu->rip = (uint32_t)(callout->next - callout->insn.length);
-        x->interpret = 1;
-        return NULL;
-    }
     if (fpu_insn(&callout->insn) && !x->run.fpu_live && reencode_supported(&callout->insn) &&
         fpu_enliven(x)) {
         cpu->rip = (uint32_t)(callout->next - callout->insn.length);

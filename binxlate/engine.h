@@ -75,7 +75,7 @@ enum {
 /* One memory access, or the start of an instruction without any. Sorted by host offset. */
 struct site {
     uint16_t host;  /* offset of its first byte from the block's code */
-    uint16_t guest; /* offset of the instruction from the block's start */
+    int16_t guest;  /* offset of the instruction from the block's start */
     uint8_t index;  /* of the instruction in the block */
     bool write;     /* which half of the shadow table the access uses */
     bool window;    /* it goes through the host window */
@@ -91,12 +91,15 @@ enum trait {
 };
 
 struct block {
-    struct block *next_in_bucket, *next_in_frame;
-    roff_t roff;     /* first byte */
-    uint32_t linear; /* its address */
-    uint16_t length; /* bytes of guest code */
-    uint8_t mode;    /* enum block_mode bits */
-    uint8_t count;   /* instructions */
+    struct block *next_in_bucket, *next_in_frame, *next_in_tail_frame;
+    roff_t roff;      /* first byte */
+    uint32_t linear;  /* its address */
+    uint16_t first;   /* offset in the frame: all of its bytes are among */
+    uint16_t length;  /* so many from there */
+    uint8_t tail;     /* bytes in the next page, of a block whose one instruction crosses into it */
+    roff_t tail_roff; /* where these lie */
+    uint8_t mode;     /* enum block_mode bits */
+    uint8_t count;    /* instructions */
     bool dead;
     uint16_t site_count;
     struct site *sites;
@@ -124,13 +127,13 @@ struct callout {
     uint8_t index;
     uint32_t next; /* address of the next instruction */
     uint32_t runs; /* of a TRAIT_SLOW site, since it was made */
-    bool crosses;  /* into the next page: its bytes there may have changed */
     struct insn insn;
 };
 
 /* Blocks of one frame of the VM's memory. */
 struct code_frame {
     struct block *blocks;
+    struct block *tails; /* blocks of the frame before whose tail lies at the start of this one */
     uint64_t translated[PAGE_SIZE / 64]; /* bytes that are part of a block */
     unsigned rewritten;                  /* times that it was translated again after a write dropped blocks */
     uint64_t quiet_until;                /* insn_count before which nothing is translated */
@@ -378,5 +381,7 @@ void promote_enter(struct binxlate *x);
 
 /* The mode that blocks are looked up with now; MODE_NONE: not translatable. */
 unsigned dispatch_mode(const struct binxlate *x);
+/* Where the byte at `linear` lies in the VM's memory. False: not executable now, or not memory. */
+bool dispatch_find_code(struct binxlate *x, uint32_t linear, roff_t *roff);
 
 #endif

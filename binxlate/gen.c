@@ -7,7 +7,8 @@
  *
  *   indirect:  r8 == linear and the mode is the block's?        else find the block of r8
  *   verified:  fetch entry of the block's page as expected?     else find out why
- *   body:      lea r11,[r11-count]
+ *   body:      fetch entry of the tail's page, where there is a tail
+ *              lea r11,[r11-count]
  *              shrx r8,r11,r13; mov r8d,[rsp+r8*8]              the poll
  *
  * The poll: the shift leaves 0 while r11 >= 0 and 2^20 - 1 once it is negative, and then the load lies 8 MiB above the
@@ -33,12 +34,18 @@ void gen_require_zero(struct gen *g, const void *otherwise)
     emit_bind(e, &good);
 }
 
-static uint64_t expected_entry(const struct gen *g)
+/* Leave unless the fetch entry of this linear page is that of the frame at roff. RCX is in r10 and stays there. */
+static void gen_verify(struct gen *g, uint32_t page, roff_t roff, const void *otherwise)
 {
-    const struct ram *ram = g->x->cpu->wiring.mem->ram;
-    uint8_t *page = ram_ptr(ram, ALIGN_DOWN(g->block->roff, PAGE_SIZE));
+    struct emit *e = &g->e;
+    const uint8_t *frame = ram_ptr(g->x->cpu->wiring.mem->ram, ALIGN_DOWN(roff, PAGE_SIZE));
+    uint64_t expected = (uint64_t)(uintptr_t)frame - ((uint64_t)page << PAGE_SHIFT);
 
-    return (uint64_t)(uintptr_t)page - (g->block->linear & ~(uint32_t)PAGE_OFFSET_MASK);
+    emit_load64(e, HOST_RCX, host_mem(REG_TABLE, (int32_t)(SHADOW_FETCH_OFFSET + page * sizeof(uint64_t))));
+    emit_mov_imm64(e, HOST_R9, 0 - expected);
+    emit_lea64(e, HOST_RCX, host_mem_index(HOST_RCX, HOST_R9, 0, 0));
+    gen_require_zero(g, otherwise);
+    emit_mov64(e, HOST_RCX, REG_SCRATCH);
 }
 
 static void gen_poll(struct gen *g)
@@ -83,13 +90,13 @@ void gen_head(struct gen *g)
     block->verified = e->at;
     emit_mov64(e, REG_SCRATCH, HOST_RCX);
     emit_bind(e, &mapping);
-    emit_load64(e, HOST_RCX, host_mem(REG_TABLE, (int32_t)(SHADOW_FETCH_OFFSET + page * sizeof(uint64_t))));
-    emit_mov_imm64(e, HOST_R9, 0 - expected_entry(g));
-    emit_lea64(e, HOST_RCX, host_mem_index(HOST_RCX, HOST_R9, 0, 0));
-    gen_require_zero(g, changed);
-    emit_mov64(e, HOST_RCX, REG_SCRATCH);
+    gen_verify(g, page, block->roff, changed);
 
     block->body = e->at;
+    if (block->tail) {
+        emit_mov64(e, REG_SCRATCH, HOST_RCX);
+        gen_verify(g, page + 1, block->tail_roff, changed);
+    }
     gen_poll(g);
 }
 
@@ -108,7 +115,7 @@ void gen_site(struct gen *g, bool write, bool window)
     }
     g->sites[g->site_count++] = (struct site){
         .host = host,
-        .guest = (uint16_t)(g->linear - g->block->linear),
+        .guest = (int16_t)(g->linear - g->block->linear),
         .index = (uint8_t)g->index,
         .write = write,
         .window = window,
@@ -117,12 +124,6 @@ void gen_site(struct gen *g, bool write, bool window)
 }
 
 /* ---- Call-outs ------------------------------------------------------------------------------------------ */
-
-/* Part of it lies in the next page, whose writes nobody watches for this block. */
-static bool gen_crosses_page(const struct gen *g)
-{
-    return (g->linear & PAGE_OFFSET_MASK) + g->insn->length > PAGE_SIZE;
-}
 
 /* The interpreter's function executes the instruction; goes on behind the call-out unless `last`. */
 static void gen_callout_to(struct gen *g, bool last)
@@ -137,7 +138,6 @@ static void gen_callout_to(struct gen *g, bool last)
     callout->index = (uint8_t)g->index;
     callout->next = g->linear + g->insn->length;
     callout->insn = *g->insn;
-    callout->crosses = gen_crosses_page(g);
     emit_mov_imm64(&g->e, REG_ENTRY, (uint64_t)(uintptr_t)callout);
     emit_jmp(&g->e, g->x->exit[EXIT_CALLOUT]);
     callout->resume = last ? NULL : emit_here(&g->e);
@@ -228,7 +228,9 @@ static bool gen_map_1byte(struct gen *g)
         return true;
     case 0xe9:
     case 0xeb:
-        gen_jump(g, branch_target(g));
+        if (!g->more) { /* else the target is what comes next */
+            gen_jump(g, branch_target(g));
+        }
         return true;
     case 0xff:
         return gen_group5(g);
@@ -275,7 +277,7 @@ void gen_insn(struct gen *g)
     const struct insn *insn = g->insn;
 
     gen_site(g, false, false);
-    if ((g->traits & TRAIT_SLOW) || gen_crosses_page(g)) {
+    if (g->traits & TRAIT_SLOW) {
         gen_callout(g);
     } else if (fpu_insn(insn)) {
         gen_fpu(g);

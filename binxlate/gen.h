@@ -11,12 +11,13 @@
 
 #include "binxlate/engine.h"
 
-enum { GEN_SITES_MAX = 2 * BLOCK_INSNS_MAX, GEN_STUBS_MAX = 2 };
+enum { GEN_SITES_MAX = 2 * BLOCK_INSNS_MAX, GEN_STUBS_MAX = BLOCK_INSNS_MAX + 2 };
 
 /* A jump out of the block, whose cold half is emitted behind the block. */
 struct gen_stub {
     uint8_t *field;
     struct chain *chain;
+    unsigned rest; /* instructions of the block that are left out, but counted */
 };
 
 struct gen {
@@ -25,6 +26,7 @@ struct gen {
     struct block *block;
     const struct insn *insn; /* the current one */
     unsigned index;          /* its number in the block */
+    bool more;               /* the block goes on behind it */
     uint32_t linear;         /* its address; CS is flat, so this is EIP too */
     uint8_t traits;          /* enum trait of it */
     bool after_sti;          /* there was an STI, as number sti_index */
@@ -38,6 +40,10 @@ struct gen {
 
 /* Does the instruction end a block: may what follows it not be what is executed next? */
 bool gen_ends_block(const struct insn *insn);
+
+/* JMP to an address in it, Jcc: what gen_jump and gen_jcc do, so that a block may go on behind it. */
+bool gen_is_jump(const struct insn *insn);
+bool gen_is_jcc(const struct insn *insn);
 
 /* The ways in, up to the first instruction. */
 void gen_head(struct gen *g);

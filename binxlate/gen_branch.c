@@ -16,7 +16,8 @@ void gen_chain(struct gen *g, uint8_t *field, uint32_t target)
         return;
     }
     *chain = (struct chain){.from = g->block, .field = field, .target = target};
-    g->stubs[g->stub_count++] = (struct gen_stub){.field = field, .chain = chain};
+    g->stubs[g->stub_count++] = (struct gen_stub){
+        .field = field, .chain = chain, .rest = g->more ? g->block->count - g->index - 1 : 0};
 }
 
 void gen_jump(struct gen *g, uint32_t target)
@@ -31,6 +32,10 @@ void gen_stubs(struct gen *g)
     for (unsigned i = 0; i < g->stub_count && !emit_failed(e); i++) {
         const struct gen_stub *stub = &g->stubs[i];
         emit_patch_rel32(stub->field, e->view, emit_here(e));
+        if (stub->rest) {
+            emit_lea64(e, REG_LEFT, host_mem(REG_LEFT, (int32_t)stub->rest));
+            stub->chain->field = emit_jmp(e, NULL);
+        }
         emit_store_imm32(e, cpu_field(offsetof(struct vcpu, rip)), stub->chain->target);
         emit_mov_imm64(e, REG_ENTRY, (uint64_t)(uintptr_t)stub->chain);
         emit_jmp(e, g->x->exit[EXIT_CHAIN]);
@@ -80,12 +85,28 @@ void gen_landing(struct gen *g, uint32_t address)
     gen_chain(g, emit_jmp(e, NULL), address);
 }
 
+bool gen_is_jump(const struct insn *insn)
+{
+    unsigned byte = insn->opcode->byte;
+
+    return insn->opcode->map == MAP_1BYTE && (byte == 0xe9 || byte == 0xeb) && insn->opsize == 4;
+}
+
+bool gen_is_jcc(const struct insn *insn)
+{
+    unsigned first = insn->opcode->map == MAP_1BYTE ? 0x70 : insn->opcode->map == MAP_0F ? 0x80 : 0x100;
+
+    return insn->opcode->byte - first < 16 && insn->opsize == 4;
+}
+
 void gen_jcc(struct gen *g)
 {
     enum host_condition condition = (enum host_condition)(g->insn->opcode->byte & 15);
 
     gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g));
-    gen_jump(g, next_linear(g));
+    if (!g->more) {
+        gen_jump(g, next_linear(g));
+    }
 }
 
 /* LOOPNE E0, LOOPE E1, LOOP E2, JECXZ E3. */

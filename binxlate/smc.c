@@ -14,6 +14,9 @@
  * dispatcher's C code, which looks whether the block it would continue in was dropped: a block that overwrites its
  * own next instruction is left before that instruction.
  *
+ * A block that crosses into another page is in the lists of both frames, with the bytes that lie there. One that follows
+ * jumps covers what lies between its lowest and its highest byte, too.
+ *
  * Aliases: the watch is on the frame of the backing memory, whatever addresses reach it.
  *
  * Code and data in one frame: stores to the data meet the watch again and again. Their sites become call-outs
@@ -38,11 +41,9 @@ static struct ram *engine_ram(const struct binxlate *x)
     return x->cpu->wiring.mem->ram;
 }
 
-static void mark(struct code_frame *frame, const struct block *block)
+static void mark(struct code_frame *frame, unsigned first, unsigned length)
 {
-    unsigned first = (unsigned)(block->roff & PAGE_OFFSET_MASK);
-
-    for (unsigned i = first; i < first + block->length; i++) {
+    for (unsigned i = first; i < first + length; i++) {
         frame->translated[i / 64] |= BIT(i % 64);
     }
 }
@@ -57,20 +58,32 @@ static bool any_translated(const struct code_frame *frame, unsigned first, unsig
     return false;
 }
 
+static bool overlap(unsigned a, unsigned a_length, unsigned b, unsigned b_length)
+{
+    return a < b + b_length && b < a + a_length;
+}
+
 static void drop_overlapping(struct binxlate *x, struct code_frame *frame, unsigned first, unsigned length)
 {
-    struct block **link = &frame->blocks;
-
     memset(frame->translated, 0, sizeof(frame->translated));
-    while (*link) {
+    for (struct block **link = &frame->blocks; *link;) {
         struct block *block = *link;
-        unsigned offset = (unsigned)(block->roff & PAGE_OFFSET_MASK);
-        if (block->dead || (offset < first + length && first < offset + block->length)) {
+        if (block->dead || overlap(block->first, block->length, first, length)) {
             *link = block->next_in_frame;
             block_drop(x, block);
         } else {
-            mark(frame, block);
+            mark(frame, block->first, block->length);
             link = &block->next_in_frame;
+        }
+    }
+    for (struct block **link = &frame->tails; *link;) {
+        struct block *block = *link;
+        if (block->dead || overlap(0, block->tail, first, length)) {
+            *link = block->next_in_tail_frame;
+            block_drop(x, block);
+        } else {
+            mark(frame, 0, block->tail);
+            link = &block->next_in_tail_frame;
         }
     }
 }
@@ -88,7 +101,7 @@ static void frame_written(void *opaque, roff_t roff, uint64_t length)
     }
     drop_overlapping(x, frame, first, (unsigned)length);
     frame->dropped = true;
-    if (!frame->blocks) {
+    if (!frame->blocks && !frame->tails) {
         ram_watch_clear(engine_ram(x), number, RAM_WATCH_TRANSLATED);
     }
 }
@@ -117,18 +130,30 @@ bool smc_worthwhile(const struct binxlate *x, roff_t roff)
     return !frame || frame->quiet_until <= x->cpu->insn_count;
 }
 
-void smc_enter(struct binxlate *x, struct block *block)
+static void count_rewrite(const struct binxlate *x, struct code_frame *frame)
 {
-    struct code_frame *frame = x->frame[block->roff >> PAGE_SHIFT];
-
     if (frame->dropped && ++frame->rewritten == REWRITES_MAX) {
         frame->rewritten = 0;
         frame->quiet_until = x->cpu->insn_count + QUIET_INSNS;
     }
     frame->dropped = false;
+}
+
+void smc_enter(struct binxlate *x, struct block *block)
+{
+    struct code_frame *frame = x->frame[block->roff >> PAGE_SHIFT];
+
+    count_rewrite(x, frame);
     block->next_in_frame = frame->blocks;
     frame->blocks = block;
-    mark(frame, block);
+    mark(frame, block->first, block->length);
+    if (block->tail) {
+        frame = x->frame[block->tail_roff >> PAGE_SHIFT];
+        count_rewrite(x, frame);
+        block->next_in_tail_frame = frame->tails;
+        frame->tails = block;
+        mark(frame, 0, block->tail);
+    }
 }
 
 void smc_forget_all(struct binxlate *x)

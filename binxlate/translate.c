@@ -2,9 +2,13 @@
 /*
  * From a run of guest instructions to a block.
  *
- * A run ends at a control transfer, behind an instruction that crosses the page (always a call-out, which looks at the
- * bytes in the next page again) and at BLOCK_INSNS_MAX. It is decoded whole before anything is emitted, because the
- * block's head counts it.
+ * A run ends at a control transfer, before an instruction that crosses the page and at BLOCK_INSNS_MAX. It is decoded whole
+ * before anything is emitted, because the block's head counts it. Two transfers need not end it:
+ *
+ *   Jcc forwards   the run goes on behind it; who jumps gives back what was counted for the rest
+ *   JMP            the run goes on at the target, in the same page, unless it has been there
+ *
+ * An instruction that crosses the page is a run of its own, with its tail in another frame.
  *
  *   | leave stubs | head | instructions | halves of jumps |     in the code buffer
  *   | block | traits | sites | call-outs | chains |             in the arena
@@ -16,11 +20,18 @@
 #include "binxlate/reencode.h"
 
 /* Bytes that one instruction and its share of stubs can take, at most. */
-enum { INSN_CODE_MAX = 256, HEAD_CODE_MAX = 512 };
+enum { INSN_CODE_MAX = 256, HEAD_CODE_MAX = 512, INSN_BYTES_MAX = 15 };
+
+/* Instructions of a run after which it ends at the next transfer. */
+enum { LONG_RUN = 16 };
 
 struct run_text {
     struct insn insn[BLOCK_INSNS_MAX];
-    unsigned count, length;
+    uint32_t linear[BLOCK_INSNS_MAX];
+    unsigned count;
+    unsigned first, end; /* offsets in the page: all of it lies in between */
+    unsigned tail;       /* bytes of the one instruction in the next page */
+    roff_t tail_roff;    /* where these lie */
 };
 
 /* What follows an instruction that brings the FPU to life is a block of another mode. */
@@ -29,48 +40,78 @@ static bool brings_fpu_to_life(const struct insn *insn, unsigned mode)
     return !(mode & MODE_FPU) && fpu_insn(insn) && reencode_supported(insn);
 }
 
-/* The instruction whose first `have` bytes end the page, by what the page tables say of the next one; nothing in them
- * changes. False: it cannot be told. */
-static bool decode_crossing(const struct binxlate *x, uint32_t linear, const uint8_t *first, unsigned have,
-                            struct insn *insn)
+static bool has_been_at(const struct run_text *run, uint32_t linear)
 {
-    const struct vcpu *cpu = x->cpu;
-    unsigned flags = PAGEWALK_FETCH | (cpu->user_view ? PAGEWALK_USER : 0);
-    uint8_t bytes[sizeof(insn->bytes)];
-    struct pagewalk walk;
-
-    if (have >= sizeof(bytes) || !pagewalk(&cpu->paging, (uint32_t)(linear + have), flags, &walk) ||
-        !addr_space_peek(cpu->wiring.mem, walk.gpa, bytes + have, sizeof(bytes) - have)) {
-        return false;
+    for (unsigned i = 0; i < run->count; i++) {
+        if (run->linear[i] == linear) {
+            return true;
+        }
     }
-    memcpy(bytes, first, have);
-    return insn_decode(bytes, sizeof(bytes), true, cpu->features, insn) == DECODE_OK;
+    return false;
 }
 
-static void decode_run(const struct binxlate *x, uint32_t linear, roff_t roff, unsigned mode,
-                       struct run_text *run)
+/* Does the run go on behind its last instruction, which lies at *linear? Then that is where. */
+static bool goes_on(const struct run_text *run, unsigned mode, uint32_t *linear)
+{
+    const struct insn *last = &run->insn[run->count - 1];
+    uint32_t next = *linear + last->length, target = next + last->imm, page = *linear >> PAGE_SHIFT;
+
+    if (run->count == BLOCK_INSNS_MAX || brings_fpu_to_life(last, mode)) {
+        return false;
+    }
+    *linear = next;
+    if (gen_is_jump(last)) {
+        *linear = target;
+        TRY(run->count < LONG_RUN && !has_been_at(run, target));
+    } else if (gen_is_jcc(last)) {
+        TRY(run->count < LONG_RUN && target > next);
+    } else {
+        TRY(!gen_ends_block(last));
+    }
+    return *linear >> PAGE_SHIFT == page;
+}
+
+static void decode_run(const struct binxlate *x, const struct block *place, struct run_text *run)
 {
     const struct vcpu *cpu = x->cpu;
-    const uint8_t *bytes = ram_ptr(cpu->wiring.mem->ram, roff);
-    unsigned limit = PAGE_SIZE - (unsigned)(roff & PAGE_OFFSET_MASK);
+    const uint8_t *page = ram_ptr(cpu->wiring.mem->ram, ALIGN_DOWN(place->roff, PAGE_SIZE));
+    uint32_t linear = place->linear;
 
-    run->count = run->length = 0;
-    while (run->count < BLOCK_INSNS_MAX && run->length < limit) {
+    run->count = run->tail = run->end = 0;
+    run->first = PAGE_SIZE;
+    do {
+        unsigned offset = (unsigned)(linear & PAGE_OFFSET_MASK);
         struct insn *insn = &run->insn[run->count];
-        unsigned have = limit - run->length;
-        if (insn_decode(bytes + run->length, have, true, cpu->features, insn) == DECODE_MORE) {
-            if (decode_crossing(x, linear + run->length, bytes + run->length, have, insn)) {
-                run->count++;
-                run->length = limit;
-            }
+        if (insn_decode(page + offset, PAGE_SIZE - offset, true, cpu->features, insn) == DECODE_MORE) {
             break;
         }
-        run->count++;
-        run->length += insn->length;
-        if (gen_ends_block(insn) || brings_fpu_to_life(insn, mode)) {
-            break;
-        }
+        run->linear[run->count++] = linear;
+        run->first = MIN(run->first, offset);
+        run->end = MAX(run->end, offset + insn->length);
+    } while (goes_on(run, place->mode, &linear));
+}
+
+/* The instruction at the page's end that goes on in the next page. False: that one is not memory, or not executable. */
+static bool decode_crossing(struct binxlate *x, const struct block *place, struct run_text *run)
+{
+    const struct ram *ram = x->cpu->wiring.mem->ram;
+    unsigned offset = (unsigned)(place->roff & PAGE_OFFSET_MASK), have = PAGE_SIZE - offset;
+    uint32_t next_page = place->linear + have;
+    uint8_t bytes[INSN_BYTES_MAX];
+
+    TRY(next_page != 0 && dispatch_find_code(x, next_page, &run->tail_roff));
+    TRY(smc_worthwhile(x, run->tail_roff));
+    memcpy(bytes, ram_ptr(ram, place->roff), have);
+    memcpy(bytes + have, ram_ptr(ram, run->tail_roff), sizeof(bytes) - have);
+    if (insn_decode(bytes, sizeof(bytes), true, x->cpu->features, &run->insn[0]) == DECODE_MORE) {
+        return false;
     }
+    run->linear[0] = place->linear;
+    run->count = 1;
+    run->first = offset;
+    run->end = PAGE_SIZE;
+    run->tail = run->insn[0].length - have;
+    return true;
 }
 
 static struct block *new_block(struct binxlate *x, const struct run_text *run)
@@ -85,7 +126,10 @@ static struct block *new_block(struct binxlate *x, const struct run_text *run)
     block->slow_faults = bytes + run->count;
     block->flat_faults = bytes + (size_t)2 * run->count;
     block->count = (uint8_t)run->count;
-    block->length = (uint16_t)run->length;
+    block->first = (uint16_t)run->first;
+    block->length = (uint16_t)(run->end - run->first);
+    block->tail = (uint8_t)run->tail;
+    block->tail_roff = run->tail_roff;
     return block;
 }
 
@@ -102,12 +146,13 @@ static void generate(struct gen *g, const struct run_text *run)
     gen_head(g);
     for (g->index = 0; g->index < run->count; g->index++) {
         g->insn = &run->insn[g->index];
+        g->linear = run->linear[g->index];
+        g->more = g->index + 1 < run->count;
         g->traits = g->block->traits[g->index];
         gen_insn(g);
-        g->linear += g->insn->length;
     }
     if (!gen_ends_block(g->insn)) {
-        gen_jump(g, g->linear);
+        gen_jump(g, g->linear + g->insn->length);
     }
     gen_stubs(g);
 }
@@ -132,14 +177,12 @@ static bool tracing(const struct binxlate *x, uint32_t category)
 
 static void trace_guest(const struct binxlate *x, const struct block *block, const struct run_text *run)
 {
-    uint32_t linear = block->linear;
     char text[96];
 
-    log_printf(x->cpu->wiring.log, LOG_IN_ASM, "block %08x mode %x\n", linear, block->mode);
+    log_printf(x->cpu->wiring.log, LOG_IN_ASM, "block %08x mode %x\n", block->linear, block->mode);
     for (unsigned i = 0; i < run->count; i++) {
-        insn_format(&run->insn[i], linear, text, sizeof(text));
-        log_printf(x->cpu->wiring.log, LOG_IN_ASM, "  %08x  %s\n", linear, text);
-        linear += run->insn[i].length;
+        insn_format(&run->insn[i], run->linear[i], text, sizeof(text));
+        log_printf(x->cpu->wiring.log, LOG_IN_ASM, "  %08x  %s\n", run->linear[i], text);
     }
 }
 
@@ -185,34 +228,43 @@ static struct block *try_translate(struct binxlate *x, const struct run_text *ru
     return block_enter(x, block) ? block : NULL;
 }
 
+/* Only this thread writes the VM's memory, so what was read is what is watched from here on. A frame that gives no block is
+ * not watched: its data would be slow for nothing. */
+static bool watch(struct binxlate *x, const struct block *place, const struct run_text *run)
+{
+    return smc_watch(x, place->roff) && (!run->tail || smc_watch(x, run->tail_roff));
+}
+
+static void trace(const struct binxlate *x, const struct block *block, const struct run_text *run)
+{
+    if (tracing(x, LOG_IN_ASM)) {
+        trace_guest(x, block, run);
+    }
+    if (tracing(x, LOG_OUT_ASM)) {
+        trace_host(x, block);
+    }
+}
+
 struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, unsigned mode,
                               const struct block *like)
 {
     const struct block place = {.linear = linear, .roff = roff, .mode = (uint8_t)mode};
     struct run_text run;
 
-    decode_run(x, linear, roff, mode, &run);
-    if (run.count == 0) {
-        return NULL;
-    }
-    /* Only this thread writes the VM's memory, so what was read is what is watched from here on. A frame that gives no
-     * block is not watched: its data would be slow for nothing. */
-    if (!smc_watch(x, roff)) {
+    decode_run(x, &place, &run);
+    if ((run.count == 0 && !decode_crossing(x, &place, &run)) || !watch(x, &place, &run)) {
         return NULL;
     }
     struct block *block = try_translate(x, &run, &place, like);
     if (!block) {
         binxlate_reset(x);
-        if (!smc_watch(x, roff)) {
+        if (!watch(x, &place, &run)) {
             return NULL;
         }
         block = try_translate(x, &run, &place, NULL);
     }
-    if (block && tracing(x, LOG_IN_ASM)) {
-        trace_guest(x, block, &run);
-    }
-    if (block && tracing(x, LOG_OUT_ASM)) {
-        trace_host(x, block);
+    if (block) {
+        trace(x, block, &run);
     }
     return block;
 }
