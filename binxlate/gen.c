@@ -272,10 +272,25 @@ static bool gen_own(struct gen *g)
     return false;
 }
 
+/* Nothing can come between the instruction and the next one: no fault, no call-out, no way out of the block. */
+static bool is_quiet(const struct insn *insn)
+{
+    const struct opcode *opcode = insn->opcode;
+    bool divides = opcode->map == MAP_1BYTE && (opcode->byte == 0xf6 || opcode->byte == 0xf7);
+
+    if (insn->memory || divides || (opcode->flags & OPF_END) || !reencode_supported(insn)) {
+        return false;
+    }
+    return fpu_insn(insn) ? gen_notes_address(insn) : !reencode_memory_access(insn);
+}
+
 void gen_insn(struct gen *g)
 {
     const struct insn *insn = g->insn;
 
+    if (!is_quiet(insn) || g->traits) {
+        gen_settle(g);
+    }
     gen_site(g, false, false);
     if (g->traits & TRAIT_SLOW) {
         gen_callout(g);

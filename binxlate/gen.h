@@ -35,6 +35,9 @@ struct gen {
     unsigned site_count;
     struct gen_stub stubs[GEN_STUBS_MAX];
     unsigned stub_count;
+    uint32_t x87_fip; /* with x87_fop: of the last x87 instruction, not stored yet if x87_pending */
+    uint16_t x87_fop;
+    bool x87_pending;
     bool no_memory; /* the arena is used up */
 };
 
@@ -51,6 +54,8 @@ void gen_head(struct gen *g);
 void gen_insn(struct gen *g);
 /* Continue at `target` in another block. */
 void gen_jump(struct gen *g, uint32_t target);
+/* Store what gen_insn() put off, before the block is left other than by an instruction of its own. */
+void gen_settle(struct gen *g);
 /* The cold halves. */
 void gen_stubs(struct gen *g);
 
@@ -106,8 +111,14 @@ struct host_mem gen_operand(struct gen *g, bool write);
 /* The current instruction, one of reencode_supported(), around its memory operand if it has one. */
 void gen_copy(struct gen *g);
 
-/* gen_fpu.c: the current instruction, one of fpu_insn(). */
+/* gen_fpu.c */
+
+/* The current instruction, one of fpu_insn(). */
 void gen_fpu(struct gen *g);
+/* The current instruction was executed: FIP, FOP and FDP are its own, if it is one that sets them. */
+void gen_x87_pointers(struct gen *g);
+/* All of x87 but the control instructions: they note where they and their memory operands lay. */
+bool gen_sets_x87_pointers(const struct insn *insn);
 
 /* gen_stack.c */
 

@@ -10,6 +10,44 @@
 #include "binxlate/reencode.h"
 #include "cpu/exec.h"
 
+bool gen_sets_x87_pointers(const struct insn *insn)
+{
+    return insn->exec == exec_x87;
+}
+
+/*
+ * FIP and FOP are constants that the next x87 instruction replaces. They are stored when somebody may look: before
+ * an instruction that can fault, is called out or leaves the block.
+ */
+void gen_x87_pointers(struct gen *g)
+{
+    struct emit *e = &g->e;
+    const struct insn *insn = g->insn;
+    size_t x87 = offsetof(struct vcpu, x87);
+
+    if (!gen_sets_x87_pointers(insn)) {
+        return;
+    }
+    g->x87_pending = true;
+    g->x87_fip = g->linear;
+    g->x87_fop = (uint16_t)((insn->opcode->byte & 7) << 8 | insn->modrm);
+    if (insn->memory) {
+        emit_store32(e, cpu_field(x87 + offsetof(struct x87_pointers, linear)), REG_LINEAR);
+        emit_store_imm16(e, cpu_field(x87 + offsetof(struct x87_pointers, seg)), insn->seg);
+    }
+}
+
+void gen_settle(struct gen *g)
+{
+    size_t x87 = offsetof(struct vcpu, x87);
+
+    if (g->x87_pending) {
+        emit_store_imm32(&g->e, cpu_field(x87 + offsetof(struct x87_pointers, fip)), g->x87_fip);
+        emit_store_imm16(&g->e, cpu_field(x87 + offsetof(struct x87_pointers, fop)), g->x87_fop);
+        g->x87_pending = false;
+    }
+}
+
 static bool is_fldcw(const struct insn *insn)
 {
     return insn->opcode->map == MAP_1BYTE && insn->opcode->byte == 0xd9 && insn->memory && insn->reg == 5;

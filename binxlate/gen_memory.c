@@ -16,7 +16,6 @@
 #include "binxlate/gen.h"
 
 #include "binxlate/reencode.h"
-#include "cpu/exec.h"
 
 /* [r9+r8]: the memory at the linear address in r8. Changes r9 only. */
 struct host_mem gen_translate(struct gen *g, bool write)
@@ -119,12 +118,6 @@ struct host_mem gen_place(struct gen *g, bool write, enum host_reg reg, int32_t 
     return gen_translate(g, write);
 }
 
-/* The instruction notes where its operand lay. */
-static bool notes_address(const struct insn *insn)
-{
-    return insn->exec == exec_x87;
-}
-
 struct host_mem gen_operand(struct gen *g, bool write)
 {
     const struct insn *insn = g->insn;
@@ -139,7 +132,8 @@ struct host_mem gen_operand(struct gen *g, bool write)
         }
         return gen_translate(g, write);
     }
-    if (insn->seg != SEG_FS && insn->seg != SEG_GS && !notes_address(insn) && reencode_window(insn, &mem)) {
+    if (insn->seg != SEG_FS && insn->seg != SEG_GS && !gen_sets_x87_pointers(insn) &&
+        reencode_window(insn, &mem)) {
         return mem;
     }
     gen_linear(g);
@@ -158,25 +152,6 @@ static void gen_alignment_check(struct gen *g, bool on)
         emit_alu_mem_imm32(e, HOST_AND, host_mem(HOST_RSP, 0), ~(uint32_t)RFLAGS_AC);
     }
     emit_popfq(e);
-}
-
-/* What sets FIP, FOP and FDP: all of x87 but the control instructions, which have functions of their own. */
-static void gen_x87_pointers(struct gen *g)
-{
-    struct emit *e = &g->e;
-    const struct insn *insn = g->insn;
-    size_t x87 = offsetof(struct vcpu, x87);
-
-    if (!notes_address(insn)) {
-        return;
-    }
-    emit_store_imm32(e, cpu_field(x87 + offsetof(struct x87_pointers, fip)), g->linear);
-    emit_store_imm16(e, cpu_field(x87 + offsetof(struct x87_pointers, fop)),
-                     (uint16_t)((insn->opcode->byte & 7) << 8 | insn->modrm));
-    if (insn->memory) {
-        emit_store32(e, cpu_field(x87 + offsetof(struct x87_pointers, linear)), REG_LINEAR);
-        emit_store_imm16(e, cpu_field(x87 + offsetof(struct x87_pointers, seg)), insn->seg);
-    }
 }
 
 /*

@@ -151,6 +151,7 @@ static void generate(struct gen *g, const struct run_text *run)
         g->traits = g->block->traits[g->index];
         gen_insn(g);
     }
+    gen_settle(g);
     if (!gen_ends_block(g->insn)) {
         gen_jump(g, g->linear + g->insn->length);
     }
