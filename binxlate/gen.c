@@ -281,7 +281,7 @@ static bool is_quiet(const struct insn *insn)
     if (insn->memory || divides || (opcode->flags & OPF_END) || !reencode_supported(insn)) {
         return false;
     }
-    return fpu_insn(insn) ? gen_notes_address(insn) : !reencode_memory_access(insn);
+    return fpu_insn(insn) ? gen_sets_x87_pointers(insn) : !reencode_memory_access(insn);
 }
 
 void gen_insn(struct gen *g)
