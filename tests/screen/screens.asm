@@ -258,6 +258,9 @@ main:   mov dx, COM1 + 3
         mov ax, 4edbh                   ; DBh: a full block
         rep stosw
         picture {"text40"}
+        mov di, 2 * (12 * 40 + 20)      ; one cell of a screen that was looked at: blue
+        mov byte [es:di + 1], 11h
+        picture {"text40_again"}
 
         ; Mode 13h: colours 0 to 255, over and over: row n begins with colour 64 n.
         mov ax, 13h
@@ -271,6 +274,8 @@ main:   mov dx, COM1 + 3
         cmp di, 64000
         jb .pixel
         picture {"mode13"}
+        mov byte [es:100 * 320 + 160], 4
+        picture {"mode13_again"}
 
         ; Unchained, four bytes a pixel column apart: the map mask picks every fourth column.
         mov dx, SEQUENCER
@@ -370,6 +375,16 @@ main:   mov dx, COM1 + 3
         mov eax, 0ffffffh
         call fill
         picture {"linear"}
+        mov ebp, 5                      ; again and again, so that the stores are translated code by then
+.again: mov edi, [frame_buffer]
+        add edi, 500 * 1024 * 4
+        mov ecx, 1024 * 4 * 3
+        mov eax, ebp
+        shl eax, 4
+        call fill
+        picture {"linear_again"}
+        dec ebp
+        jnz .again
 
         say {"the end", 13, 10}
 .halt:  cli
