@@ -48,6 +48,7 @@ struct pc {
     struct i82077 *fdc; /* NULL without floppy drives */
     struct vga *vga;
     struct fw_cfg *fw_cfg;
+    struct net_port *nic_port[PC_NICS];
     struct line ferr_irq;
     struct region coprocessor;
 };
@@ -384,6 +385,40 @@ static bool pc_create_display_and_debug(struct pc *pc)
     return (pc->vga || !pc->config.vga) && pc->fw_cfg && debug_ports_create(&pc->board, &debug);
 }
 
+/* The slot asked for, or the first free one; -1 with the text when there is none. */
+static int pc_nic_slot(struct pc *pc, const struct pc_nic *nic, struct error *error)
+{
+    for (int slot = nic->slot < 0 ? PC_NIC_FIRST_SLOT : nic->slot; slot < (int)PCI_SLOTS; slot++) {
+        if (!pc->pci->function[slot][0]) {
+            return slot;
+        }
+        if (slot == nic->slot) {
+            break;
+        }
+    }
+    error_set(error, -EBUSY, "%s: no free PCI slot for the network adapter", nic->id);
+    return -1;
+}
+
+static bool pc_create_nics(struct pc *pc, struct error *error)
+{
+    for (unsigned i = 0; i < pc->config.nic_count; i++) {
+        const struct pc_nic *nic = &pc->config.nic[i];
+        int slot = pc_nic_slot(pc, nic, error);
+        struct e1000_config e1000 = {
+            .id = nic->id, .slot = (uint8_t)slot, .rom = nic->rom, .rom_size = nic->rom_size};
+        struct e1000 *created;
+
+        memcpy(e1000.mac, nic->mac, NET_MAC_SIZE);
+        created = slot < 0 ? NULL : e1000_create(&pc->board, pc->pci, &e1000);
+        if (!created) {
+            return false;
+        }
+        pc->nic_port[i] = &created->port;
+    }
+    return true;
+}
+
 static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct log *log, struct error *error)
 {
     struct i440fx_memory memory = {.ram_size = pc->config.ram_size,
@@ -407,7 +442,7 @@ static int pc_build(struct pc *pc, struct ram *ram, struct clock *clock, struct 
     addr_space_begin(&pc->mem);
     addr_space_begin(&pc->io);
     created = pc_create_interrupts(pc) && pc_create_chipset(pc, &memory, error) && pc_create_isa(pc) &&
-              pc_create_floppy(pc) && pc_create_display_and_debug(pc);
+              pc_create_floppy(pc) && pc_create_display_and_debug(pc) && pc_create_nics(pc, error);
     addr_space_end(&pc->io);
     addr_space_end(&pc->mem);
     return created ? 0 : -ENOMEM;
@@ -491,6 +526,16 @@ struct input_sink pc_input(struct pc *pc)
 bool pc_wants_position(struct pc *pc)
 {
     return pc->vmmouse && vmmouse_is_absolute(pc->vmmouse);
+}
+
+unsigned pc_nic_count(const struct pc *pc)
+{
+    return pc->config.nic_count;
+}
+
+struct net_port *pc_nic_port(struct pc *pc, unsigned number)
+{
+    return pc->nic_port[number];
 }
 
 void pc_power_button(struct pc *pc)

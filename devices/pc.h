@@ -4,7 +4,7 @@
  *
  *              CPU ---- i440FX ---- RAM (PAM, SMRAM), ROM
  *               |          |
- *         lapic-+         PCI 0 --- 1.0 PIIX3 (ISA bridge)   1.1 PIIX3 IDE   1.3 PIIX4 PM    2.0 VGA
+ *         lapic-+         PCI 0 --- 1.0 PIIX3 (ISA bridge)   1.1 PIIX3 IDE   1.3 PIIX4 PM    2.0 VGA    3.0.. network
  *           |  LINT0                   |
  *        ioapic  |                    ISA --- i8254  mc146818  i8042  2 x uart16550  i8237 - i82077
  *           |    +---- i8259 pair <-- IRQ 0-15      fw_cfg  80h  E9h  402h  debug exit
@@ -20,6 +20,7 @@
 #include "base/chardev.h"
 #include "devices/debug_ports.h"
 #include "devices/device.h"
+#include "devices/e1000.h"
 #include "devices/fw_cfg.h"
 #include "devices/i440fx.h"
 #include "devices/i8042.h"
@@ -44,6 +45,19 @@ enum { PC_SERIAL_PORTS = 2, PC_IDE_DRIVES = 4, PC_FLOPPY_DRIVES = 2 };
 /* RAM above this lies at 4 GiB and up; below 4 GiB the rest is PCI memory, APICs and ROM. */
 #define PC_LOW_RAM_MAX (3 * GIB)
 
+enum pc_nic_model { PC_NIC_E1000, PC_NIC_NE2K_PCI };
+enum { PC_NICS = 8, PC_NIC_FIRST_SLOT = 3 };
+
+/* A network adapter. */
+struct pc_nic {
+    enum pc_nic_model model;
+    const char *id; /* outlives the board */
+    uint8_t mac[NET_MAC_SIZE];
+    int slot;           /* -1: the first free one from PC_NIC_FIRST_SLOT on */
+    const uint8_t *rom; /* option ROM, copied; NULL: none */
+    size_t rom_size;
+};
+
 /* What the board needs from outside, and where its outgoing pins lead. */
 struct pc_config {
     uint64_t ram_size; /* bytes */
@@ -56,6 +70,8 @@ struct pc_config {
     int64_t rtc_start;       /* what the real-time clock shows at first, seconds since 1970 */
     struct chardev *serial[PC_SERIAL_PORTS], *debugcon, *firmware_log;
     uint16_t exit_iobase, exit_iosize; /* isa-debug-exit; size 0: none */
+    struct pc_nic nic[PC_NICS];
+    unsigned nic_count;
     /* Drives, NULL where there is none; they outlive the board. Primary master and slave, then secondary. A CD or
      * floppy drive may be empty (block->inserted). */
     struct block *ide[PC_IDE_DRIVES];
@@ -93,6 +109,9 @@ struct fw_cfg *pc_fw_cfg(struct pc *pc);
 struct mc146818 *pc_rtc(struct pc *pc);
 struct vga *pc_vga(struct pc *pc); /* NULL without one */
 struct i8042 *pc_keyboard(struct pc *pc);
+unsigned pc_nic_count(const struct pc *pc);
+/* The port of the adapter; number < pc_nic_count(). */
+struct net_port *pc_nic_port(struct pc *pc, unsigned number);
 /* Where the host's input goes: keys, relative motion, and positions where the guest takes them (pc_wants_position). */
 struct input_sink pc_input(struct pc *pc);
 bool pc_wants_position(struct pc *pc);

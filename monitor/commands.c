@@ -443,10 +443,16 @@ static void info_block(struct vm *vm, FILE *out)
     drives_print(&vm->drives, out);
 }
 
+static void info_network(struct vm *vm, FILE *out)
+{
+    vm_net_print(vm->net, vm->pc, out);
+}
+
 static const struct {
     const char *name, *help;
     void (*run)(struct vm *vm, FILE *out);
 } infos[] = {
+    {"network", "the adapters and what they are plugged into", info_network},
     {"status", "is the VM running?", info_status},
     {"registers", "processor registers", info_registers},
     {"mtree", "what lies at each address and port", info_mtree},
@@ -475,6 +481,27 @@ static void run_info(struct vm *vm, const struct command_line *line, FILE *out)
     fprintf(out, "info DEVICE       a device's state; info qtree names them\n");
 }
 
+/* ---- network ---- */
+
+static void run_set_link(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct net_port *port = vm_net_find(vm->net, line->word[1]);
+    bool on = !strcmp(line->word[2], "on");
+
+    for (unsigned i = 0; !port && i < pc_nic_count(vm->pc); i++) {
+        if (!strcmp(pc_nic_port(vm->pc, i)->name, line->word[1])) {
+            port = pc_nic_port(vm->pc, i);
+        }
+    }
+    if (!port) {
+        fprintf(out, "there is no network or adapter '%s' (info network lists them)\n", line->word[1]);
+    } else if (!on && strcmp(line->word[2], "off") != 0) {
+        fprintf(out, "set_link: '%s' must be on or off\n", line->word[2]);
+    } else {
+        net_port_set_link(port, on);
+    }
+}
+
 /* ---- the table ---- */
 
 static void run_help(struct vm *vm, const struct command_line *line, FILE *out);
@@ -501,6 +528,7 @@ static const struct command commands[] = {
      run_change},
     {"eject", NULL, "[-f] DRIVE", "take the medium out; -f even if the guest has locked it", 1, run_eject},
     {"commit", NULL, "DRIVE|all", "move an overlay's data into its backing file", 1, run_commit},
+    {"set_link", NULL, "NAME on|off", "plug a network cable in or out", 2, run_set_link},
     {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
 };
 

@@ -445,7 +445,11 @@ static int parse_device(struct vm_config *config, const char *value, struct erro
 
     if (!strcmp(value, "?") || !strcmp(value, "help")) {
         printf("name \"isa-debug-exit\", bus ISA, desc \"ends the VM with exit code (value << 1) | 1\"\n");
+        net_list_devices(stdout);
         return PARSE_DONE;
+    }
+    if (net_is_device(value)) {
+        return net_parse_device(&config->net, value, error);
     }
     if (length == strlen("isa-debug-exit") && !strncmp(value, "isa-debug-exit", length)) {
         if (!strcmp(value + length, ",help")) {
@@ -459,17 +463,25 @@ static int parse_device(struct vm_config *config, const char *value, struct erro
                      value);
 }
 
-static int parse_no_network(struct vm_config *config, const char *value, struct error *error)
+static int parse_netdev(struct vm_config *config, const char *value, struct error *error)
 {
-    (void)config;
-    if (strcmp(value, "none") != 0) {
-        return error_set(error, -EINVAL, "network '%s': the machine has no network adapter yet; use none",
-                         value);
-    }
-    return 0;
+    return net_parse_netdev(&config->net, value, error);
 }
 
-/* ---- disks (see also config_drive.c) ---- */
+static int parse_nic(struct vm_config *config, const char *value, struct error *error)
+{
+    return net_parse_nic(&config->net, value, error);
+}
+
+static int parse_net(struct vm_config *config, const char *value, struct error *error)
+{
+    return net_parse_net(&config->net, value, error);
+}
+
+static int parse_object(struct vm_config *config, const char *value, struct error *error)
+{
+    return net_parse_object(&config->net, value, error);
+}
 
 static int parse_hda(struct vm_config *config, const char *value, struct error *error)
 {
@@ -757,9 +769,11 @@ static const struct option options[] = {
     {"debugcon", "DEV", "debug console on port 0xe9", parse_debugcon},
     {"firmware-log", "DEV", "SeaBIOS messages from port 0x402", parse_firmware_log},
     {"device", "NAME[,k=v]", "add a device; '?' lists them", parse_device},
-    {"nic", "none", "network adapter", parse_no_network},
-    {"net", "none", NULL, parse_no_network},
-    {"netdev", "OPTIONS", NULL, parse_no_network},
+    {"netdev", "user|socket|switch,id=", "a network for -device e1000,netdev=ID; user takes hostfwd=, restrict=",
+     parse_netdev},
+    {"nic", "user|none[,model=,mac=..]", "network adapter and network in one (default: none)", parse_nic},
+    {"net", "nic|user|none", NULL, parse_net},
+    {"object", "filter-dump,netdev=,file=", "capture a network's frames", parse_object},
     {"icount", "[shift=]N[,sleep=on|off]", "deterministic time: an instruction takes 2^N ns", parse_icount},
     {"seed", "N", "seed of everything random", parse_seed},
     {"rtc", "base=utc|localtime|DATE", "start of the real-time clock", parse_rtc},
@@ -821,8 +835,11 @@ void config_init(struct vm_config *config)
 }
 
 /* What only makes sense together. */
-static int config_check(const struct vm_config *config, struct error *error)
+static int config_check(struct vm_config *config, struct error *error)
 {
+    if (net_config_check(&config->net, error) < 0) {
+        return -EINVAL;
+    }
     if (!config->kernel && (config->initrd || config->append)) {
         return error_set(error, -EINVAL, "%s needs -kernel", config->initrd ? "-initrd" : "-append");
     }

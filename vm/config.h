@@ -13,6 +13,7 @@
 #include "base/types.h"
 #include "binxlate/binxlate.h"
 #include "cpu/cpuid.h"
+#include "vm/net_config.h"
 
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 enum { CONFIG_IDE_DRIVES = 4, CONFIG_FLOPPY_DRIVES = 2 };
@@ -82,6 +83,8 @@ struct vm_config {
     const char *monitor;      /* NULL: the default */
     const char *debugcon;     /* NULL: none */
     const char *firmware_log; /* port 0x402; NULL: none */
+
+    struct net_config net;
 
     bool exit_device;
     uint16_t exit_iobase;

@@ -265,6 +265,14 @@ static enum vcpu_exit vm_run_engine(struct vm *vm, uint64_t insns)
     return vm->binxlate ? binxlate_run(vm->binxlate, insns) : interp_run(vm->cpu, insns);
 }
 
+/* The networks, and the adapters for the board to make. */
+static int vm_net_open(struct vm *vm, struct pc_config *pc_config, struct error *error)
+{
+    int result = vm_net_create(&vm->net, &vm->config.net, &vm->loop, &vm->clock, error);
+
+    return result < 0 ? result : vm_net_adapters(pc_config, &vm->config.net, error);
+}
+
 static int vm_build(struct vm *vm, struct error *error)
 {
     struct pc_config pc_config = {
@@ -316,7 +324,12 @@ static int vm_build(struct vm *vm, struct error *error)
     machine_connect_drives(&pc_config, &vm->drives);
     pc_config.debugcon = vm->debugcon;
     pc_config.firmware_log = vm->firmware_log;
+    result = vm_net_open(vm, &pc_config, error);
+    if (result < 0) {
+        goto out;
+    }
     vm->pc = pc_create(&pc_config, &vm->ram, &vm->clock, &vm->log, error);
+    vm_net_free_adapters(&pc_config);
     result = vm->pc ? vm_create_cpu(vm, error) : -ENOMEM;
     if (result == 0) {
         result = vm_create_engine(vm, error);
@@ -350,6 +363,7 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
         clock_set_icount(&vm->clock, &vm->cpu->insn_count, config->icount_shift);
     }
     pacer_init(&vm->pacer, vm->cpu, vm->binxlate);
+    vm_net_connect(vm->net, &vm->config.net, vm->pc);
     vm->clock.deadline_moved = vm_deadline_moved;
     vm->clock.opaque = vm;
     vm->host_start_ns = pacer_host_now();
@@ -373,6 +387,7 @@ void vm_destroy(struct vm *vm)
         vcpu_destroy(vm->cpu);
     }
     pc_destroy(vm->pc);
+    vm_net_destroy(vm->net);
     drives_close(&vm->drives);
     for (unsigned i = 0; i < CONFIG_MAX_SERIAL; i++) {
         chardev_destroy(vm->serial_owned[i]);

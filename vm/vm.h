@@ -19,6 +19,7 @@
 #include "vm/chardev.h"
 #include "vm/config.h"
 #include "vm/loop.h"
+#include "vm/net.h"
 #include "vm/pacer.h"
 
 struct binxlate;
@@ -62,6 +63,7 @@ struct vm {
     struct chardev *monitor_chardev, *monitor_owned;
     struct chardev *debugcon, *firmware_log;
     struct chardev_mux *mux;
+    struct vm_net *net; /* NULL: no network */
 
     /* requests, noted by devices and front ends, carried out between slices */
     bool reset_requested, quit_requested, power_off_requested;

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * User-mode NAT: the guest's packets become sockets of this process, by libslirp.
+ *
+ *   guest 10.0.2.15 ---- frames ---- libslirp ---- sockets ---- the host's network
+ *                                       10.0.2.2 is the host, 10.0.2.3 its name server
+ *
+ * libslirp is a TCP/IP stack that answers ARP and DHCP, terminates the guest's connections and opens its own. It polls
+ * through the VM's loop and counts time by the VM's clock, so a paused guest's connections pause, too. A frame that the
+ * guest has no room for is dropped: its peer retransmits, as on any network.
+ *
+ * Nothing listens unless hostfwd asks for it. Protocol helpers, which look into FTP or IRC, are never switched on.
+ */
+#include <errno.h>
+#include <slirp/libslirp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vm/net.h"
+
+enum { NS_PER_MS = 1000000 };
+
+struct net_user {
+    struct net_port port;
+    struct loop *loop;
+    struct clock *clock;
+    struct loop_poller poller;
+    Slirp *slirp;
+};
+
+/* libslirp's only timer: router advertisements. */
+struct user_timer {
+    struct timer timer;
+    struct net_user *user;
+    SlirpTimerId id;
+    void *opaque;
+};
+
+/* ---- what libslirp calls --------------------------------------------------------------------------------- */
+
+static ssize_t user_send_packet(const void *bytes, size_t count, void *opaque)
+{
+    struct net_user *user = opaque;
+
+    net_port_send(&user->port, bytes, count);
+    return (ssize_t)count;
+}
+
+/* The guest decides how often these come; they would tell the user nothing he could change. */
+static void user_guest_error(const char *message, void *opaque)
+{
+    (void)message;
+    (void)opaque;
+}
+
+static int64_t user_clock(void *opaque)
+{
+    return (int64_t)clock_now(((struct net_user *)opaque)->clock);
+}
+
+static void user_timer_fire(void *opaque)
+{
+    struct user_timer *timer = opaque;
+
+    slirp_handle_timer(timer->user->slirp, timer->id, timer->opaque);
+}
+
+static void *user_timer_new(SlirpTimerId id, void *timer_opaque, void *opaque)
+{
+    struct net_user *user = opaque;
+    struct user_timer *timer = calloc(1, sizeof(*timer));
+
+    if (timer) {
+        timer->user = user;
+        timer->id = id;
+        timer->opaque = timer_opaque;
+        timer_init(&timer->timer, user->clock, "net-user", user_timer_fire, timer);
+    }
+    return timer;
+}
+
+static void user_timer_free(void *opaque_timer, void *opaque)
+{
+    struct user_timer *timer = opaque_timer;
+
+    (void)opaque;
+    if (timer) {
+        timer_disarm(&timer->timer);
+        free(timer);
+    }
+}
+
+static void user_timer_mod(void *opaque_timer, int64_t expire_ms, void *opaque)
+{
+    struct user_timer *timer = opaque_timer;
+
+    (void)opaque;
+    if (timer && expire_ms >= 0) {
+        timer_arm(&timer->timer, (uint64_t)expire_ms * NS_PER_MS);
+    }
+}
+
+/* Descriptors are named anew at every poll. */
+static void user_poll_fd(int fd, void *opaque)
+{
+    (void)fd;
+    (void)opaque;
+}
+
+static void user_notify(void *opaque)
+{
+    loop_wake(((struct net_user *)opaque)->loop);
+}
+
+static const SlirpCb user_callbacks = {
+    .send_packet = user_send_packet,
+    .guest_error = user_guest_error,
+    .clock_get_ns = user_clock,
+    .timer_free = user_timer_free,
+    .timer_mod = user_timer_mod,
+    .register_poll_fd = user_poll_fd,
+    .unregister_poll_fd = user_poll_fd,
+    .notify = user_notify,
+    .timer_new_opaque = user_timer_new,
+};
+
+/* ---- polling --------------------------------------------------------------------------------------------- */
+
+static const struct {
+    int slirp;
+    short poll;
+} poll_bits[] = {
+    {SLIRP_POLL_IN, POLLIN},   {SLIRP_POLL_OUT, POLLOUT}, {SLIRP_POLL_PRI, POLLPRI},
+    {SLIRP_POLL_ERR, POLLERR}, {SLIRP_POLL_HUP, POLLHUP},
+};
+
+static int user_add_poll(int fd, int events, void *opaque)
+{
+    struct net_user *user = opaque;
+    short wanted = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(poll_bits); i++) {
+        wanted = (short)(wanted | (events & poll_bits[i].slirp ? poll_bits[i].poll : 0));
+    }
+    return loop_watch(user->loop, fd, wanted);
+}
+
+static int user_get_revents(int number, void *opaque)
+{
+    struct net_user *user = opaque;
+    short got = loop_watched(user->loop, number);
+    int events = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(poll_bits); i++) {
+        events |= got & poll_bits[i].poll ? poll_bits[i].slirp : 0;
+    }
+    return events;
+}
+
+static void user_prepare(void *opaque, struct loop *loop, uint64_t *timeout_ns)
+{
+    struct net_user *user = opaque;
+    uint32_t before = *timeout_ns / NS_PER_MS < UINT32_MAX ? (uint32_t)(*timeout_ns / NS_PER_MS) : UINT32_MAX;
+    uint32_t after = before;
+
+    (void)loop;
+    slirp_pollfds_fill(user->slirp, &after, user_add_poll, user);
+    if (after < before) {
+        *timeout_ns = (uint64_t)after * NS_PER_MS;
+    }
+}
+
+static void user_polled(void *opaque, struct loop *loop, bool failed)
+{
+    struct net_user *user = opaque;
+
+    (void)loop;
+    slirp_pollfds_poll(user->slirp, failed, user_get_revents, user);
+}
+
+/* ---- the port -------------------------------------------------------------------------------------------- */
+
+static bool user_receive(void *owner, const uint8_t *frame, size_t length)
+{
+    slirp_input(((struct net_user *)owner)->slirp, frame, (int)length);
+    return true;
+}
+
+static void user_destroy(void *owner)
+{
+    struct net_user *user = owner;
+
+    loop_remove_poller(user->loop, &user->poller);
+    net_port_fini(&user->port);
+    slirp_cleanup(user->slirp);
+    free(user);
+}
+
+static const struct net_port_ops user_ops = {.receive = user_receive, .destroy = user_destroy};
+
+static void user_fill_config(SlirpConfig *slirp, const struct net_user_config *config)
+{
+    *slirp = (SlirpConfig){
+        .version = 4,
+        .restricted = config->restricted,
+        .in_enabled = true,
+        .vnetwork = config->network,
+        .vnetmask = config->mask,
+        .vhost = config->host,
+        .vhostname = config->hostname[0] ? config->hostname : NULL,
+        .tftp_path = config->tftp[0] ? config->tftp : NULL,
+        .bootfile = config->bootfile[0] ? config->bootfile : NULL,
+        .vdhcp_start = config->dhcp_start,
+        .vnameserver = config->dns,
+        .in6_enabled = config->ipv6,
+        .vprefix_len = 64,
+    };
+    inet_pton(AF_INET6, "fec0::", &slirp->vprefix_addr6);
+    inet_pton(AF_INET6, "fec0::2", &slirp->vhost6);
+    inet_pton(AF_INET6, "fec0::3", &slirp->vnameserver6);
+}
+
+static int user_add_forwards(struct net_user *user, const char *id, const struct net_user_config *config,
+                             struct error *error)
+{
+    for (unsigned i = 0; i < config->forward_count; i++) {
+        const struct net_forward *forward = &config->forward[i];
+
+        if (slirp_add_hostfwd(user->slirp, forward->udp, forward->host, forward->host_port, forward->guest,
+                              forward->guest_port) < 0) {
+            char host[INET_ADDRSTRLEN];
+            int code = errno ? errno : EINVAL;
+
+            inet_ntop(AF_INET, &forward->host, host, sizeof(host));
+            return error_set(error, -code, "%s: cannot forward %s port %u: %s", id, host, forward->host_port,
+                             strerror(code));
+        }
+    }
+    return 0;
+}
+
+int net_user_create(struct net_port **port, const char *id, const struct net_user_config *config,
+                    struct loop *loop, struct clock *clock, struct error *error)
+{
+    struct net_user *user = calloc(1, sizeof(*user));
+    SlirpConfig slirp;
+    int result;
+
+    if (!user) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    user->loop = loop;
+    user->clock = clock;
+    user->poller = (struct loop_poller){.prepare = user_prepare, .polled = user_polled, .opaque = user};
+    net_port_init(&user->port, id, &user_ops, user);
+    user_fill_config(&slirp, config);
+    user->slirp = slirp_new(&slirp, &user_callbacks, user);
+    if (!user->slirp) {
+        free(user);
+        return error_set(error, -EINVAL, "%s: libslirp refused the configuration", id);
+    }
+    loop_add_poller(loop, &user->poller);
+    result = user_add_forwards(user, id, config, error);
+    if (result < 0) {
+        user_destroy(user);
+        return result;
+    }
+    *port = &user->port;
+    return 0;
+}
