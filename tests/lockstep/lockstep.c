@@ -2,7 +2,8 @@
 /*
  * lockstep: run random programs in the translator and in the interpreter, and compare at checkpoints.
  *
- *   lockstep [--seed S] [--rounds N] [--seconds T] [--mode NAME] [--round R] [--trace] [-v]
+ *   lockstep [--seed S] [--rounds N] [--seconds T] [--mode NAME] [--windows off|on|now] [--census]
+ *            [--round R] [--trace] [-v]
  *
  * Rounds run in a child process, so that a crash of translated code too is reported with the command that replays it.
  * --round runs one round in this process (for a debugger). Exit status: 0 all passed, 1 a difference, 2 usage, 77 this
@@ -22,17 +23,21 @@ enum { PROGRESS_SECONDS = 10, FAILURES_MAX = 10, STATUS_SKIP = 77 };
 
 struct options {
     uint64_t seed, rounds, seconds, failures;
-    int64_t single; /* a round, -1: all */
-    int mode;
-    bool trace, verbose;
+    int64_t single;    /* a round, -1: all */
+    int mode, windows; /* -1: any */
+    bool trace, verbose, census;
 };
 
 struct runner {
     struct options options;
     struct progress *progress;
+    struct census *census;
     struct generator generator;
     double started, shown;
 };
+
+static const char *const window_names[] = {
+    [BINXLATE_WINDOWS_ON] = "on", [BINXLATE_WINDOWS_OFF] = "off", [BINXLATE_WINDOWS_NOW] = "now"};
 
 static double now(void)
 {
@@ -52,6 +57,9 @@ static void print_command(const struct runner *runner)
     if (options->mode >= 0) {
         printf(" --mode %s", lockstep_modes[options->mode].name);
     }
+    if (options->windows >= 0) {
+        printf(" --windows %s", window_names[options->windows]);
+    }
     printf(" --round %" PRIu64 "\n", runner->progress->round);
     fflush(stdout);
 }
@@ -61,13 +69,28 @@ static void print_progress(struct runner *runner)
     const struct progress *progress = runner->progress;
 
     printf("%6.0f s  round %" PRIu64 "  programs %" PRIu64 "  checkpoints %" PRIu64 "  insns %" PRIu64
-           " K  interpreted %" PRIu64 " K  blocks %" PRIu64 "  shutdowns %" PRIu64 "  kicks %" PRIu64
-           "  failed %" PRIu64 "\n",
+           " K  interpreted %" PRIu64 " K  blocks %" PRIu64 "  windows %" PRIu64 "  shutdowns %" PRIu64
+           "  kicks %" PRIu64 "  failed %" PRIu64 "\n",
            now() - runner->started, progress->round, progress->programs, progress->checkpoints,
-           progress->insns / 1000, progress->interpreted / 1000, progress->blocks, progress->shutdowns,
-           progress->kicks, progress->failed);
+           progress->insns / 1000, progress->interpreted / 1000, progress->blocks, progress->windows,
+           progress->shutdowns, progress->kicks, progress->failed);
     fflush(stdout);
     runner->shown = now();
+}
+
+/* What a long run is reported by. */
+static void print_end(const struct runner *runner)
+{
+    const struct progress *progress = runner->progress;
+    const struct options *options = &runner->options;
+
+    printf("seed %" PRIu64 ", mode %s, windows %s, %.0f s, %" PRIu64 " programs, %" PRIu64
+           " instructions, %" PRIu64 " of them interpreted, in %" PRIu64 " checkpoints: %" PRIu64
+           " passed, %" PRIu64 " failed\n",
+           options->seed, options->mode >= 0 ? lockstep_modes[options->mode].name : "any",
+           options->windows >= 0 ? window_names[options->windows] : "any", now() - runner->started,
+           progress->programs, progress->insns, progress->interpreted, progress->checkpoints,
+           progress->passed, progress->failed);
 }
 
 /* ---- running ---- */
@@ -87,6 +110,8 @@ static void run_one(struct runner *runner, struct watchdog *watchdog)
     struct round_plan plan = {.seed = options->seed,
                               .round = runner->progress->round,
                               .mode = options->mode,
+                              .windows = options->windows,
+                              .census = runner->census,
                               .trace = options->trace ? stderr : NULL,
                               .watchdog = watchdog,
                               .progress = runner->progress,
@@ -171,13 +196,23 @@ static int usage(const char *name)
 {
     fprintf(stderr,
             "usage: %s [--seed S] [--rounds N] [--seconds T] [--failures N] [--mode NAME]\n"
-            "       [--round R [--trace]] [-v]\nmodes:",
+            "       [--windows off|on|now] [--census] [--round R [--trace]] [-v]\nmodes:",
             name);
     for (unsigned i = 0; i < lockstep_mode_count; i++) {
         fprintf(stderr, " %s", lockstep_modes[i].name);
     }
     fprintf(stderr, "\n");
     return 2;
+}
+
+static int find_windows(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(window_names); i++) {
+        if (strcmp(window_names[i], name) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
 }
 
 static int find_mode(const char *name)
@@ -204,6 +239,12 @@ static bool set_option(struct options *options, int option, const char *value)
     case 'v':
         options->verbose = true;
         return true;
+    case 'c':
+        options->census = true;
+        return true;
+    case 'w':
+        options->windows = find_windows(value);
+        return options->windows >= 0;
     case 'm':
         options->mode = find_mode(value);
         return options->mode >= 0;
@@ -233,11 +274,12 @@ static bool parse(int argc, char **argv, struct options *options)
         {"seed", required_argument, NULL, 's'},    {"rounds", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 'T'}, {"failures", required_argument, NULL, 'f'},
         {"mode", required_argument, NULL, 'm'},    {"round", required_argument, NULL, 'r'},
+        {"windows", required_argument, NULL, 'w'}, {"census", no_argument, NULL, 'c'},
         {"trace", no_argument, NULL, 't'},         {0},
     };
     int option;
 
-    *options = (struct options){.seed = 1, .mode = -1, .single = -1, .failures = FAILURES_MAX};
+    *options = (struct options){.seed = 1, .mode = -1, .windows = -1, .single = -1, .failures = FAILURES_MAX};
     while ((option = getopt_long(argc, argv, "v", names, NULL)) != -1) {
         if (!set_option(options, option, optarg)) {
             return false;
@@ -264,13 +306,18 @@ int main(int argc, char **argv)
     runner.shown = runner.started;
     runner.progress =
         mmap(NULL, sizeof(*runner.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (runner.progress == MAP_FAILED || !generator_init(&runner.generator, false)) {
+    runner.census = runner.options.census ? census_create() : NULL;
+    if (runner.progress == MAP_FAILED || (runner.options.census && !runner.census) ||
+        !generator_init(&runner.generator, false)) {
         perror("memory");
         return 2;
     }
     bool ran = run_all(&runner);
     print_progress(&runner);
-    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", runner.progress->passed, runner.progress->failed);
+    if (runner.census) {
+        census_print(runner.census, stdout);
+    }
+    print_end(&runner);
     generator_fini(&runner.generator);
     return ran && runner.progress->failed == 0 ? 0 : 1;
 }

@@ -100,8 +100,15 @@ struct pair {
     char text[1024];     /* the first difference */
 };
 
-/* False: the host cannot (text printed). `outside`: seed of what the devices do. */
-bool pair_create(struct pair *pair, uint64_t outside, bool hostile, FILE *trace);
+struct pair_options {
+    uint64_t outside; /* seed of what the devices do */
+    bool hostile;     /* random_guest's devices instead of tame ones */
+    enum binxlate_windows windows;
+    FILE *trace; /* of the interpreter's instructions; NULL: none */
+};
+
+/* False: the host cannot (text printed). */
+bool pair_create(struct pair *pair, const struct pair_options *options);
 void pair_destroy(struct pair *pair);
 /* Equal? `memory`: all of it too. */
 bool pair_equal(struct pair *pair, bool memory);
@@ -113,21 +120,38 @@ void world_write(const struct mode *mode, uint64_t seed, struct fuzz_machine *ma
 /* The code. */
 void program_write(const struct mode *mode, uint64_t seed, struct fuzz_machine *machine);
 
+/* ---- census.c: which rows of the opcode table are executed, in which state of the processor ---- */
+
+enum { CENSUS_STATES = 7 };
+
+struct census {
+    volatile uint64_t executed[1]; /* CENSUS_STATES times opcode_count of them */
+};
+
+/* In memory that child processes share; NULL: none to be had. */
+struct census *census_create(void);
+/* Run up to `budget` instructions one by one, and count them. As interp_run(). */
+enum vcpu_exit census_run(struct census *census, struct vcpu *cpu, uint64_t budget);
+/* A line a state, and the rows that it lacks. */
+void census_print(const struct census *census, FILE *out);
+
 /* ---- round.c ---- */
 
 struct progress { /* shared with the parent process */
     volatile uint64_t round, passed, failed, programs, checkpoints, insns, shutdowns, kicks, interpreted,
-        blocks;
+        blocks, windows;
     volatile uint32_t mode;
 };
 
 struct round_plan {
     uint64_t seed, round;
-    int mode; /* -1: any */
+    int mode;    /* -1: any */
+    int windows; /* enum binxlate_windows, -1: any */
     FILE *trace;
     bool careful; /* compare memory at every checkpoint */
     struct watchdog *watchdog;
     struct progress *progress;
+    struct census *census; /* NULL: nobody counts */
     const struct generator *generator;
 };
 

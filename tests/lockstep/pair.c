@@ -86,9 +86,9 @@ static void add_device(struct side *side)
 
 /* ---- life ---- */
 
-bool pair_create(struct pair *pair, uint64_t outside, bool hostile, FILE *trace)
+bool pair_create(struct pair *pair, const struct pair_options *wanted)
 {
-    struct machine_options options = {.ram_size = RAM_SIZE, .outside_seed = outside};
+    struct machine_options options = {.ram_size = RAM_SIZE, .outside_seed = wanted->outside};
     struct error error = {.text = "out of memory"};
 
     *pair = (struct pair){0};
@@ -97,20 +97,22 @@ bool pair_create(struct pair *pair, uint64_t outside, bool hostile, FILE *trace)
         return false;
     }
     for (unsigned i = 0; i < 2; i++) {
-        options.trace = i == 0 ? trace : NULL;
+        options.trace = i == 0 ? wanted->trace : NULL;
         pair->side[i].machine = machine_create(&options);
         if (!pair->side[i].machine) {
             return false;
         }
-        if (!hostile) {
+        if (!wanted->hostile) {
             add_device(&pair->side[i]);
         }
     }
     pair->side[1].engine = binxlate_create(pair->side[1].machine->cpu, &error);
     if (!pair->side[1].engine) {
         fprintf(stderr, "%s\n", error.text);
+        return false;
     }
-    return pair->side[1].engine != NULL;
+    binxlate_set_windows(pair->side[1].engine, wanted->windows);
+    return true;
 }
 
 void pair_destroy(struct pair *pair)

@@ -14,6 +14,9 @@
 
 enum { ITEMS_MAX = 320, FUNCTIONS = 12, FUNCTION_ITEMS = 8 };
 
+/* What a program has more of than others. */
+enum flavour { FLAVOUR_PLAIN, FLAVOUR_FPU, FLAVOUR_SYSTEM, FLAVOUR_COUNT };
+
 enum fix { FIX_NONE, FIX_REL8, FIX_REL32, FIX_ABS32, FIX_OUTSIDE };
 
 struct item {
@@ -26,6 +29,7 @@ struct item {
 
 struct program {
     const struct mode *mode;
+    enum flavour flavour;
     struct rng rng;
     struct fuzz_machine *machine;
     struct item *items;
@@ -563,6 +567,168 @@ static void put_system(struct program *program, struct item *item)
     }
 }
 
+/* Rows that stand in no run of ordinary instructions. Privileged ones fault at CPL 3. */
+static void put_rare(struct program *program, struct item *item)
+{
+    static const uint8_t two_bytes[][2] = {
+        {0x0f, 0x0b},               /* ud2 */
+        {0x0f, 0xaa},               /* rsm */
+        {0x0f, 0x08}, {0x0f, 0x09}, /* invd, wbinvd */
+        {0x0f, 0x34}, {0x0f, 0x35}, /* sysenter, sysexit */
+        {0x0f, 0x32}, {0x0f, 0x33}, /* rdmsr, rdpmc */
+        {0x16, 0x17}, {0x1e, 0x1f}, /* push and pop of a segment register */
+        {0x06, 0x07}, {0xf1, 0x90}, /* ...; int1 */
+    };
+    static const uint8_t three_bytes[][3] = {
+        {0x0f, 0xff, 0xc1}, {0x0f, 0xb9, 0xd3}, /* ud0, ud1 */
+        {0x0f, 0x01, 0xc8}, {0x0f, 0x01, 0xc9}, /* monitor, mwait */
+        {0x0f, 0x21, 0xf0}, {0x0f, 0x21, 0xc3}, /* mov eax, dr6; mov ebx, dr0 */
+        {0x0f, 0x20, 0xd1}, {0x0f, 0x20, 0xe0}, /* mov ecx, cr2; mov eax, cr4 */
+        {0x0f, 0x22, 0xd1},                     /* mov cr2, ecx */
+    };
+    struct rng *rng = &program->rng;
+
+    if (rng_once_in(rng, 2)) {
+        code_bytes(&item->code, two_bytes[rng_below(rng, ARRAY_LEN(two_bytes))], 2);
+    } else {
+        code_bytes(&item->code, three_bytes[rng_below(rng, ARRAY_LEN(three_bytes))], 3);
+    }
+}
+
+/* System registers loaded with what they hold, and an MSR with what it may hold. */
+static void put_system_register(struct program *program, struct item *item)
+{
+    struct rng *rng = &program->rng;
+    uint32_t place = AT_DATA + 8 * rng_below(rng, 64);
+
+    switch (rng_below(rng, 6)) {
+    case 0: /* smsw ax; lmsw ax */
+        OP(&item->code, 0x0f, 0x01, 0xe0, 0x0f, 0x01, 0xf0);
+        break;
+    case 1: /* sldt ax; lldt ax */
+        OP(&item->code, 0x0f, 0x00, 0xc0, 0x0f, 0x00, 0xd0);
+        break;
+    case 2: /* str ax; ltr ax: busy, #GP */
+        OP(&item->code, 0x0f, 0x00, 0xc8, 0x0f, 0x00, 0xd8);
+        break;
+    case 3: /* sgdt, lgdt [place] */
+        OP(&item->code, 0x0f, 0x01, 0x05);
+        code_put32(&item->code, place);
+        OP(&item->code, 0x0f, 0x01, 0x15);
+        code_put32(&item->code, place);
+        break;
+    case 4: /* sidt, lidt [place] */
+        OP(&item->code, 0x0f, 0x01, 0x0d);
+        code_put32(&item->code, place);
+        OP(&item->code, 0x0f, 0x01, 0x1d);
+        code_put32(&item->code, place);
+        break;
+    default: /* mov ecx, SYSENTER_ESP; wrmsr; rdmsr */
+        code_load(&item->code, RCX, 0x175);
+        OP(&item->code, 0x0f, 0x30, 0x0f, 0x32);
+        break;
+    }
+}
+
+/* LES, LDS, LSS, LFS and LGS of a pointer with a selector that is good, or is not. */
+static void put_far_pointer(struct program *program, struct item *item)
+{
+    static const uint16_t selectors[] = {SEL_DATA3 | 3, SEL_BASE_A | 3, SEL_SHORT | 3, 0, SEL_CODE0};
+    static const uint8_t loads[][2] = {{0x90, 0xc4}, {0x90, 0xc5}, {0x0f, 0xb2}, {0x0f, 0xb4}, {0x0f, 0xb5}};
+    struct rng *rng = &program->rng;
+    uint32_t place = AT_DATA + rng_below(rng, 0x800);
+
+    OP(&item->code, 0x36, 0xc7, 0x05); /* mov dword ss:[place+4], selector */
+    code_put32(&item->code, place + 4);
+    code_put32(&item->code, selectors[rng_once_in(rng, 2) ? rng_below(rng, ARRAY_LEN(selectors)) : 0]);
+    OP(&item->code, 0x36);
+    const uint8_t *load = loads[rng_below(rng, ARRAY_LEN(loads))];
+    if (load[0] == 0x90) {
+        OP(&item->code, load[1], 0x0d); /* ecx */
+    } else {
+        OP(&item->code, load[0], load[1], 0x0d);
+    }
+    code_put32(&item->code, place);
+}
+
+/* A far transfer to another item at the same level: by memory, by the stack, by IRET. */
+static void put_far_transfer(struct program *program, struct item *item)
+{
+    struct rng *rng = &program->rng;
+    uint32_t place = AT_DATA + 8 * rng_below(rng, 64);
+
+    switch (rng_below(rng, 4)) {
+    case 0:
+    case 1: /* mov dword [place], item; mov [place+4], cs; jmp or call far [place] */
+        OP(&item->code, 0x8c, 0x0d);
+        code_put32(&item->code, place + 4);
+        OP(&item->code, 0xc7, 0x05);
+        code_put32(&item->code, place);
+        set_fix(item, FIX_ABS32, any_item(program));
+        OP(&item->code, 0xff, rng_once_in(rng, 2) ? 0x2d : 0x1d);
+        code_put32(&item->code, place);
+        break;
+    case 2: /* push cs; push item; retf */
+        OP(&item->code, 0x0e, 0x68);
+        set_fix(item, FIX_ABS32, any_item(program));
+        OP(&item->code, 0xcb);
+        break;
+    default: /* pushfd; push cs; push item; iretd */
+        OP(&item->code, 0x9c, 0x0e, 0x68);
+        set_fix(item, FIX_ABS32, any_item(program));
+        OP(&item->code, 0xcf);
+        break;
+    }
+}
+
+/* INS, OUTS, IN and OUT with an immediate port, and sleep. */
+static void put_port(struct program *program, struct item *item)
+{
+    static const uint8_t strings[] = {0x6c, 0x6d, 0x6e, 0x6f};
+    struct rng *rng = &program->rng;
+
+    switch (rng_below(rng, 8)) {
+    case 0: /* hlt: an interrupt ends it, or nothing does */
+        OP(&item->code, 0xfb, 0xf4);
+        break;
+    case 1:
+    case 2: /* in or out, immediate port */
+        OP(&item->code, (uint8_t)(0xe4 + rng_below(rng, 4)), (uint8_t)rng_below(rng, 64));
+        break;
+    default:
+        code_load(&item->code, RDX, rng_below(rng, 64));
+        code_load(&item->code, RSI, choose_address(program));
+        code_load(&item->code, RDI, choose_address(program));
+        code_load(&item->code, RCX, rng_below(rng, 12));
+        if (rng_once_in(rng, 2)) {
+            OP(&item->code, 0xf3);
+        }
+        OP(&item->code, strings[rng_below(rng, ARRAY_LEN(strings))]);
+        break;
+    }
+}
+
+static void put_unusual(struct program *program, struct item *item)
+{
+    switch (rng_below(&program->rng, 5)) {
+    case 0:
+        put_rare(program, item);
+        break;
+    case 1:
+        put_system_register(program, item);
+        break;
+    case 2:
+        put_far_pointer(program, item);
+        break;
+    case 3:
+        put_far_transfer(program, item);
+        break;
+    default:
+        put_port(program, item);
+        break;
+    }
+}
+
 static void put_service(struct program *program, struct item *item)
 {
     uint32_t which = rng_below(&program->rng, SERVICE_COUNT);
@@ -581,7 +747,11 @@ static void put_item(struct program *program, int self)
     struct item *item = &program->items[self];
     uint32_t choice = program->mode->straight ? rng_below(&program->rng, 60) : rng_below(&program->rng, 100);
 
-    if (choice < 48) {
+    if (program->flavour == FLAVOUR_FPU && rng_once_in(&program->rng, 2)) {
+        put_row(program, item, true);
+    } else if (program->flavour == FLAVOUR_SYSTEM && rng_once_in(&program->rng, 6)) {
+        put_unusual(program, item);
+    } else if (choice < 48) {
         put_row(program, item, false);
     } else if (choice < 56) {
         put_row(program, item, true);
@@ -708,6 +878,9 @@ void program_write(const struct mode *mode, uint64_t seed, struct fuzz_machine *
     struct program program = {
         .mode = mode, .machine = machine, .rng = {.state = seed}, .loop_head = -1, .patchable = -1};
 
+    if (!mode->straight) {
+        program.flavour = (enum flavour)rng_below(&program.rng, FLAVOUR_COUNT);
+    }
     program.main_count = rng_range(&program.rng, 10, ITEMS_MAX - FUNCTIONS * FUNCTION_ITEMS);
     program.count = program.main_count + FUNCTIONS * FUNCTION_ITEMS;
     program.items = calloc(program.count, sizeof(*program.items));

@@ -35,7 +35,9 @@ static bool run_side(const struct round_plan *plan, struct side *side, uint64_t 
     struct vcpu *cpu = side->machine->cpu;
 
     watchdog_enter(plan->watchdog, cpu);
-    side->why = side->engine ? binxlate_run(side->engine, budget) : interp_run(cpu, budget);
+    side->why = side->engine   ? binxlate_run(side->engine, budget)
+                : plan->census ? census_run(plan->census, cpu, budget)
+                               : interp_run(cpu, budget);
     return !watchdog_leave(plan->watchdog);
 }
 
@@ -199,6 +201,16 @@ static bool play_program(struct play *play)
     return true;
 }
 
+/* By rounds, without a part in the programs: replays with other windows run the same ones. */
+static enum binxlate_windows choose_windows(const struct round_plan *plan)
+{
+    static const enum binxlate_windows choices[] = {BINXLATE_WINDOWS_OFF, BINXLATE_WINDOWS_NOW,
+                                                    BINXLATE_WINDOWS_NOW, BINXLATE_WINDOWS_ON};
+
+    return plan->windows >= 0 ? (enum binxlate_windows)plan->windows
+                              : choices[plan->round % ARRAY_LEN(choices)];
+}
+
 bool round_play(const struct round_plan *plan, struct stop stop, struct pair *pair, struct stopped *stopped)
 {
     struct play play = {.plan = plan,
@@ -211,7 +223,11 @@ bool round_play(const struct round_plan *plan, struct stop stop, struct pair *pa
     plan->progress->mode = plan->mode >= 0 ? (uint32_t)plan->mode : choice;
     play.mode = &lockstep_modes[plan->progress->mode];
     *stopped = (struct stopped){0};
-    if (!pair_create(pair, rng_next(&play.rng), play.mode->wild, plan->trace)) {
+    struct pair_options options = {.outside = rng_next(&play.rng),
+                                   .hostile = play.mode->wild,
+                                   .windows = choose_windows(plan),
+                                   .trace = plan->trace};
+    if (!pair_create(pair, &options)) {
         return false;
     }
     for (unsigned i = 0; i < PROGRAMS && play_program(&play); i++) {
@@ -231,6 +247,7 @@ bool round_run(const struct round_plan *plan)
         plan->progress->insns += pair.side[1].machine->cpu->insn_count;
         plan->progress->interpreted += binxlate_stats(pair.side[1].engine)->interpreted;
         plan->progress->blocks += binxlate_stats(pair.side[1].engine)->blocks_made;
+        plan->progress->windows += binxlate_stats(pair.side[1].engine)->windows_opened;
         plan->progress->kicks += stopped.kicked;
     }
     if (!equal) {
