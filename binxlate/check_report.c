@@ -19,7 +19,7 @@
 #include "binxlate/check_state.h"
 #include "cpu/interp.h"
 
-enum { WAY_MAX = 80, BLOCKS_MAX = 8 };
+enum { WAY_MAX = 80, BLOCKS_MAX = 8, INSN_BYTES_MAX = 15 };
 
 /* ---- Narrowing ------------------------------------------------------------------------------------------ */
 
@@ -116,19 +116,30 @@ static void print_way(struct check *check, uint64_t insns, struct way *way)
 
 /* ---- Host code ------------------------------------------------------------------------------------------ */
 
+/* Bytes of the instruction at `offset` from the block's start; one that crosses the page has its end elsewhere. */
+static unsigned guest_bytes(const struct check *check, const struct block *block, int offset, uint8_t *bytes)
+{
+    const struct ram *ram = check->cpu->wiring.mem->ram;
+    roff_t at = block->roff + (roff_t)(int64_t)offset;
+    unsigned count = (unsigned)MIN((roff_t)INSN_BYTES_MAX, PAGE_SIZE - (at & PAGE_OFFSET_MASK));
+    unsigned more = MIN((unsigned)block->tail, INSN_BYTES_MAX - count);
+
+    memcpy(bytes, ram_ptr(ram, at), count);
+    if (more) {
+        memcpy(bytes + count, ram_ptr(ram, block->tail_roff), more);
+    }
+    return count + more;
+}
+
 static void print_guest_insn(const struct check *check, const struct block *block, int offset)
 {
-    const struct vcpu *cpu = check->cpu;
-    roff_t roff = block->roff + (roff_t)(int64_t)offset;
-    unsigned in_page = PAGE_SIZE - (unsigned)(roff & PAGE_OFFSET_MASK);
     uint32_t linear = block->linear + (uint32_t)offset;
+    uint8_t bytes[INSN_BYTES_MAX];
     struct insn insn;
-    char text[96] = "(crosses the page)";
+    char text[96];
 
-    if (insn_decode(ram_ptr(cpu->wiring.mem->ram, roff), in_page, true, cpu->features, &insn) !=
-        DECODE_MORE) {
-        insn_format(&insn, linear, text, sizeof(text));
-    }
+    insn_decode(bytes, guest_bytes(check, block, offset, bytes), true, check->cpu->features, &insn);
+    insn_format(&insn, linear, text, sizeof(text));
     fprintf(check->report, "    %08x  %s\n", linear, text);
 }
 
