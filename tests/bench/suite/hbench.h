@@ -71,6 +71,7 @@ enum {
     SYS_getppid = 64,
     SYS_mmap = 90,
     SYS_munmap = 91,
+    SYS_mprotect = 125,
     SYS_rt_sigreturn = 173,
     SYS_rt_sigaction = 174,
     SYS_rt_sigqueueinfo = 178,
@@ -115,6 +116,9 @@ uint32_t indirect_pass(struct bench *b);
 uint32_t dispatch_pass(struct bench *b);
 uint32_t recursion_pass(struct bench *b);
 uint32_t division_pass(struct bench *b);
+void smc_prepare(struct bench *b); /* the arena's first page may be executed from here on */
+uint32_t smc_pass(struct bench *b);
+void smc_finish(struct bench *b);
 void bytes_prepare(struct bench *b); /* fills the arena with pseudo-random bytes */
 
 uint32_t sort_pass(struct bench *b); /* memory.c */
@@ -126,6 +130,7 @@ uint32_t chase_far_pass(struct bench *b);
 uint32_t stream_pass(struct bench *b);
 uint32_t rep_movs_pass(struct bench *b);
 uint32_t rep_stos_pass(struct bench *b);
+uint32_t rep_stosb_pass(struct bench *b);
 uint32_t rep_short_pass(struct bench *b);
 
 void crc32_prepare(struct bench *b); /* hash.c */

@@ -226,3 +226,38 @@ uint32_t division_pass(struct bench *b)
     }
     return sum;
 }
+
+/* mov eax, imm32; ret */
+enum { MOV_EAX = 0xb8, RET = 0xc3, REWRITES = 1000 };
+
+void smc_prepare(struct bench *b)
+{
+    const int32_t error = bench_call(b, SYS_mprotect, (uint32_t)b->arena, PAGE_SIZE, 7);
+
+    if (error < 0) {
+        fail("mprotect", error);
+    }
+}
+
+void smc_finish(struct bench *b)
+{
+    bench_call(b, SYS_mprotect, (uint32_t)b->arena, PAGE_SIZE, 3);
+}
+
+/* A function of two instructions that is written anew before every call, as a compiler at run time does. */
+uint32_t smc_pass(struct bench *b)
+{
+    uint8_t *code = b->arena;
+    uint32_t sum = 0;
+
+    code[0] = MOV_EAX;
+    code[5] = RET;
+    for (uint32_t i = 0; i < REWRITES; i++) {
+        uint32_t result;
+
+        *(volatile uint32_t *)(code + 1) = i * 0x9e3779b9u;
+        __asm__ volatile("call *%1" : "=a"(result) : "r"(code) : "memory", "cc");
+        sum = sum * 31 + result;
+    }
+    return sum;
+}
