@@ -238,6 +238,22 @@ static const void *serve_chain(struct binxlate *x)
     return body_of(x, block);
 }
 
+/* The instruction at rip is to be executed next, with `left` instructions left in the budget: by way of the jump cache, which
+ * leads back here if it knows no block. */
+static const void *go_on(struct binxlate *x, uint64_t left)
+{
+    struct vcpu *cpu = x->cpu;
+    unsigned mode = dispatch_mode(x);
+
+    if (mode == MODE_NONE || left == 0 || cpu->halted || attention(cpu)) {
+        return NULL;
+    }
+    set_left(x, (int64_t)MIN(left, LOOK_INSNS), 0);
+    set_mode(x, mode);
+    x->run.linear = (uint32_t)cpu->rip;
+    return x->run.jump_cache[cpu->rip % JUMP_CACHE_SIZE];
+}
+
 /* May translated code go on behind the call-out? */
 static bool may_resume(struct binxlate *x, const struct callout *callout, uint64_t generation)
 {
@@ -391,8 +407,7 @@ static const void *serve_callout(struct binxlate *x)
     }
     uint64_t left = cpu->budget_end > cpu->insn_count ? cpu->budget_end - cpu->insn_count : 0;
     if (left < ahead || !may_resume(x, callout, generation)) {
-        set_left(x, (int64_t)MIN(left, LOOK_INSNS), 0);
-        return cpu->halted ? NULL : body_of(x, next_block(x));
+        return go_on(x, left);
     }
     set_left(x, (int64_t)MIN(left - (ahead - 1), LOOK_INSNS), ahead - 1);
     return callout->resume;

@@ -170,7 +170,7 @@ struct run_state {
     uint64_t stack;          /* RSP inside translated code, in and out */
     uint64_t host_stack;     /* RSP outside */
     uint64_t argument;       /* REG_ENTRY on the way out */
-    uint64_t linear;         /* REG_LINEAR on the way out */
+    uint64_t linear;         /* REG_LINEAR in and out */
     const uint8_t *fault_pc;
     uint64_t fault_address; /* what the host says was accessed; 0: it does not say */
     uint32_t fault_kind;    /* enum fault_kind */

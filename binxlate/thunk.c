@@ -81,6 +81,7 @@ static const void *emit_enter(struct emit *e, struct binxlate *x)
     for (unsigned n = RAX; n <= RDI; n++) {
         emit_load32(e, n == RSP ? REG_ESP : (enum host_reg)n, thunk_gpr(n));
     }
+    emit_load64(e, REG_LINEAR, RUN(HOST_R8, linear));
     emit_jmp_reg(e, REG_SCRATCH);
     return start;
 }
