@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "binxlate/engine.h"
@@ -14,17 +13,6 @@
 
 #define CODE_SIZE  ((size_t)(32 * MIB))
 #define ARENA_SIZE ((size_t)(64 * MIB))
-#define HWCAP2_FSGSBASE ((unsigned long)1 << 1) /* Linux: Documentation/x86/x86_64/fsgs.rst */
-
-int binxlate_supported(struct error *error)
-{
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("bmi2")) {
-        return error_set(error, -ENOTSUP,
-                         "the translator needs a host processor with BMI2; use -accel interp");
-    }
-    return 0;
-}
 
 static int allocate_tables(struct binxlate *x, struct error *error)
 {
@@ -168,11 +156,6 @@ void binxlate_reset(struct binxlate *x)
     stack_empty(x);
     empty_tables(x);
     x->stats.buffer_resets++;
-}
-
-bool binxlate_windows_supported(void)
-{
-    return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 }
 
 void binxlate_set_windows(struct binxlate *x, enum binxlate_windows windows)

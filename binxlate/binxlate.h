@@ -34,7 +34,14 @@ struct binxlate_stats {
     uint64_t flat_sites;    /* sites that turned to the flat table */
 };
 
-/* Can this host run it (BMI2, alignment checking)? -ENOTSUP with one line of text that says what is missing. */
+/* What a host has: host.c says what each is for. */
+struct binxlate_host {
+    bool bmi2, alignment_check, fsgsbase;
+};
+void binxlate_probe_host(struct binxlate_host *host);
+/* Will such a host do? -ENOTSUP with one line of text that says what is missing. (Without FSGSBASE it does.) */
+int binxlate_check_host(const struct binxlate_host *host, struct error *error);
+/* Does this one? */
 int binxlate_supported(struct error *error);
 
 /* Attach to a processor: takes the shadow tables, the code buffer and the write watch on code. */

@@ -10,6 +10,7 @@
  *   thunk*.c     the ways into translated code and out of it; instructions too long to be part of a block
  *   fpu.c        the guest's x87, MMX and SSE state in the host's units
  *   stack.c      the stack of translated code
+ *   host.c       what the host must have
  *   fault.c      host signals inside translated code
  *   smc.c        writes to translated code
  *   promote.c    which views get a host window, and which pages
@@ -18,6 +19,8 @@
  */
 #ifndef BINXLATE_ENGINE_H
 #define BINXLATE_ENGINE_H
+
+#include <signal.h>
 
 #include "binxlate/binxlate.h"
 #include "binxlate/emit.h"
@@ -358,6 +361,8 @@ unsigned fpu_mode(const struct binxlate *x);
 
 /* ---- fault.c ---- */
 
+/* The signal handler. */
+void fault_entry(int signal_number, siginfo_t *info, void *context);
 int fault_init(struct binxlate *x, struct error *error);
 void fault_fini(struct binxlate *x);
 /* Translated code of this engine is about to run on this thread, or no more. */

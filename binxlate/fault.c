@@ -156,7 +156,6 @@ uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
 _Static_assert(EXIT_FAULT == 5, "what the stub below leaves with");
 
 /* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. What is popped, the entry thunk has pushed. */
-void fault_entry(int signal_number, siginfo_t *info, void *context);
 __asm__(".pushsection .text\n"
         ".globl fault_entry\n"
         ".hidden fault_entry\n"

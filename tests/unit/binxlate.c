@@ -4,6 +4,8 @@
  * of sites, code that changes under it, and what it counts.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
 
 #include "binxlate/binxlate.h"
 #include "tests/isa/bare_machine.h"
@@ -305,4 +307,37 @@ Test(binxlate, sees_a_change_of_the_far_half_of_an_instruction)
     run_crossing();
     cr_assert_eq(f.bare.cpu->gpr[RAX], 0x55662211);
     cr_assert_lt(binxlate_stats(f.x)->interpreted, 40);
+}
+
+Test(binxlate_host, says_in_one_line_what_is_missing)
+{
+    struct binxlate_host host = {.bmi2 = true, .alignment_check = true};
+    struct error error;
+
+    cr_assert_eq(binxlate_check_host(&host, &error), 0, "FSGSBASE is not needed");
+    host.alignment_check = false;
+    cr_assert_eq(binxlate_check_host(&host, &error), -ENOTSUP);
+    cr_assert_not_null(strstr(error.text, "alignment checking"));
+    cr_assert_not_null(strstr(error.text, "-accel interp"));
+    cr_assert_null(strchr(error.text, '\n'));
+    host.bmi2 = false;
+    cr_assert_eq(binxlate_check_host(&host, &error), -ENOTSUP);
+    cr_assert_not_null(strstr(error.text, "BMI2"));
+    cr_assert_null(strchr(error.text, '\n'));
+}
+
+Test(binxlate_host, probing_agrees_with_what_runs_and_leaves_no_trace)
+{
+    struct sigaction before, after;
+    struct binxlate_host host;
+    struct error error;
+
+    cr_assert_eq(sigaction(SIGBUS, NULL, &before), 0);
+    binxlate_probe_host(&host);
+    cr_assert_eq(sigaction(SIGBUS, NULL, &after), 0);
+    cr_assert_eq(after.sa_handler, before.sa_handler);
+    uint64_t flags = __builtin_ia32_readeflags_u64();
+    cr_assert_eq(flags & RFLAGS_AC, 0);
+    cr_assert_eq(binxlate_check_host(&host, &error), binxlate_supported(&error));
+    cr_assert_eq(host.fsgsbase, binxlate_windows_supported());
 }
