@@ -139,6 +139,10 @@ static bool check_user_window(const struct shadow_space *space, const struct ram
     const struct shadow_table *table = &space->view[SHADOW_USER];
     const struct window *window = &space->window;
     for (uint32_t page = 0; window_exists(window) && page < WINDOW_PAGES; page++) {
+        if (!window_chunk_used(window, page / WINDOW_CHUNK_PAGES)) {
+            page |= WINDOW_CHUNK_PAGES - 1;
+            continue;
+        }
         bool write = window_shows(window, page, true);
         uint64_t host = (uintptr_t)ram_ptr(ram, window_frame(window, page) << PAGE_SHIFT);
         if (window_shows(window, page, false) &&
@@ -157,6 +161,9 @@ static bool check_kernel_window(const struct shadow *shadow, const struct paging
 {
     const struct window *window = &shadow->kernel_window;
     for (uint32_t page = 0; window_exists(window) && page < WINDOW_PAGES; page++) {
+        if (!window_chunk_used(window, page / WINDOW_CHUNK_PAGES)) {
+            page |= WINDOW_CHUNK_PAGES - 1;
+        }
         if (!window_shows(window, page, false)) {
             continue;
         }

@@ -170,12 +170,14 @@ void isa_board_init(struct isa_board *board, enum isa_engine engine, const char 
     addr_space_add(&board->bare.io, &board->scratch);
     region_init_io(&board->mmio, "mmio", ISA_MMIO, 8, &mmio_ops, board);
     addr_space_add(&board->bare.mem, &board->mmio);
-    if (engine == ISA_ENGINE_DBT) {
+    if (engine != ISA_ENGINE_INTERP) {
         board->binxlate = binxlate_create(cpu, &error);
         if (!board->binxlate) {
             fprintf(stderr, "%s\n", error.text);
             exit(2);
         }
+        binxlate_set_windows(board->binxlate,
+                             engine == ISA_ENGINE_WINDOWS ? BINXLATE_WINDOWS_NOW : BINXLATE_WINDOWS_OFF);
     }
 }
 

@@ -30,8 +30,8 @@ enum isa_port {
 
 enum isa_report { ISA_REPORT_NONE, ISA_REPORT_CHECKPOINT, ISA_REPORT_FRAME32, ISA_REPORT_FRAME16 };
 
-/* Who executes. All engines share one contract (cpu/interp.h). */
-enum isa_engine { ISA_ENGINE_INTERP, ISA_ENGINE_DBT };
+/* Who executes; `windows`: the translator, every view with a host window at once. All engines share one contract (cpu/interp.h). */
+enum isa_engine { ISA_ENGINE_INTERP, ISA_ENGINE_DBT, ISA_ENGINE_WINDOWS };
 
 /* The interrupt frame that a handler found. */
 struct isa_frame {

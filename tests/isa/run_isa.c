@@ -305,11 +305,16 @@ static unsigned run_case(const struct isa_case *isa, const uint8_t *image, size_
 
 static enum isa_engine parse_engine(const char *name)
 {
-    if (strcmp(name, "interp") != 0 && strcmp(name, "dbt") != 0) {
-        fprintf(stderr, "run_isa: unknown engine '%s'; there are: interp, dbt\n", name);
-        exit(2);
+    static const char *const names[] = {
+        [ISA_ENGINE_INTERP] = "interp", [ISA_ENGINE_DBT] = "dbt", [ISA_ENGINE_WINDOWS] = "windows"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return (enum isa_engine)i;
+        }
     }
-    return name[0] == 'i' ? ISA_ENGINE_INTERP : ISA_ENGINE_DBT;
+    fprintf(stderr, "run_isa: unknown engine '%s'; there are: interp, dbt, windows\n", name);
+    exit(2);
 }
 
 int main(int argc, char **argv)

@@ -812,6 +812,88 @@ Test(shadow, memory_of_large_guests_is_bounded)
     check();
 }
 
+/* ---- Windows --------------------------------------------------------------------------------------------- */
+
+static bool shows(enum shadow_view view, uint32_t linear, bool write)
+{
+    return window_shows(shadow_window(&shadow, view), linear >> PAGE_SHIFT, write);
+}
+
+static void open_windows(void)
+{
+    cr_assert_null(shadow_window(&shadow, SHADOW_USER));
+    cr_assert_eq(shadow_open_window(&shadow, SHADOW_USER, NULL), 0);
+    cr_assert_eq(shadow_open_window(&shadow, SHADOW_SUPERVISOR, NULL), 0);
+}
+
+Test(shadow, window_shows_a_run_of_frames_at_once)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        map(0x5000 + i * PAGE_SIZE, (0x305000 + i * PAGE_SIZE) | P | W | U | A | D);
+    }
+    open_windows();
+    cr_assert(fill(0x7000, USER | WRITE));
+    cr_assert(shadow_show(&shadow, &ctx, SHADOW_USER, 0x7000, true));
+    uint64_t calls = shadow_window(&shadow, SHADOW_USER)->calls;
+    for (unsigned i = 0; i < 8; i++) {
+        cr_assert(shows(SHADOW_USER, 0x5000 + i * PAGE_SIZE, true), "page %u came along", i);
+    }
+    cr_assert_eq(calls, 1);
+    shadow_window(&shadow, SHADOW_USER)->base[0x5123] = 0xa5;
+    cr_assert_eq(*ram_ptr(&ram, 0x305123), 0xa5);
+    check();
+}
+
+Test(shadow, window_loses_a_page_with_its_entry)
+{
+    map(0x5000, 0x305000 | P | W | U | A | D);
+    open_windows();
+    cr_assert(fill(0x5000, USER | WRITE));
+    cr_assert(shadow_show(&shadow, &ctx, SHADOW_USER, 0x5000, true));
+    shadow_flush_page(&shadow, 0x5000);
+    cr_assert(!shows(SHADOW_USER, 0x5000, false));
+}
+
+Test(shadow, watched_frame_stays_readable_in_a_window)
+{
+    map(0x5000, 0x305000 | P | W | U | A | D);
+    open_windows();
+    cr_assert(fill(0x5000, USER | WRITE));
+    cr_assert(shadow_show(&shadow, &ctx, SHADOW_USER, 0x5000, true));
+    ram_watch_set(&ram, 0x305, RAM_WATCH_CODE);
+    cr_assert(!shows(SHADOW_USER, 0x5000, true));
+    cr_assert(shows(SHADOW_USER, 0x5000, false));
+    check();
+}
+
+Test(shadow, supervisor_window_outlives_cr3_loads_and_takes_global_pages_only)
+{
+    map(0x5000, 0x305000 | P | W | A | D | G);
+    map(0x20000, 0x306000 | P | W | A | D);
+    open_windows();
+    cr_assert(fill(0x5000, WRITE));
+    cr_assert(fill(0x20000, WRITE));
+    cr_assert(shadow_show(&shadow, &ctx, SHADOW_SUPERVISOR, 0x5000, true));
+    cr_assert(!shadow_show(&shadow, &ctx, SHADOW_SUPERVISOR, 0x20000, true));
+    ctx.cr3 = DIRECTORY2;
+    shadow_switch(&shadow, &ctx);
+    cr_assert(shows(SHADOW_SUPERVISOR, 0x5000, true));
+    shadow_flush_page(&shadow, 0x5000);
+    cr_assert(!shows(SHADOW_SUPERVISOR, 0x5000, false), "INVLPG reaches it from any space");
+}
+
+Test(shadow, space_of_another_name_has_no_window)
+{
+    shadow_switch(&shadow, &ctx);
+    open_windows();
+    ctx.cr3 = DIRECTORY2;
+    shadow_switch(&shadow, &ctx);
+    cr_assert_null(shadow_window(&shadow, SHADOW_USER));
+    ctx.cr3 = DIRECTORY;
+    shadow_switch(&shadow, &ctx);
+    cr_assert_not_null(shadow_window(&shadow, SHADOW_USER), "its own came back with it");
+}
+
 /* ---- Random guests ------------------------------------------------------------------------------------- */
 
 /*
@@ -832,6 +914,8 @@ Test(shadow, memory_of_large_guests_is_bounded)
 #define SHARED     8u
 #define SLOTS      6u /* directory entries in use */
 #define PAGES      20u
+
+static unsigned windows_looked_through;
 
 struct form {
     const char *name;
@@ -855,6 +939,7 @@ struct guest {
     unsigned entry_size;
     uint32_t linear[SLOTS * PAGES]; /* pages it plays with */
     bool plain;                     /* CR3 loads by shadow_flush() */
+    bool windows;                   /* views have host windows, and show what is touched */
 };
 
 static uint32_t random_below(struct guest *guest, uint32_t limit)
@@ -966,6 +1051,7 @@ static void begin_guest(struct guest *guest, const struct form *form, uint64_t s
         .entry_size = form->mode == PAGING_PAE ? 8 : 4,
     };
     guest->plain = seed % 3 == 0;
+    guest->windows = seed % 2 == 0;
     ctx.mode = form->mode;
     ctx.pse = form->pse;
     ctx.nx = form->nx;
@@ -1008,6 +1094,25 @@ static void check_entry(uint32_t linear, unsigned flags, const struct pagewalk *
     }
 }
 
+/* The page comes into the view's window, and the host's MMU finds the same memory there. */
+static void look_through_window(uint32_t linear, unsigned flags)
+{
+    enum shadow_view view = flags & USER ? SHADOW_USER : SHADOW_SUPERVISOR;
+    bool write = flags & WRITE;
+    cr_assert_eq(shadow_open_window(&shadow, view, NULL), 0);
+    if (!shadow_show(&shadow, &ctx, view, linear, write)) {
+        cr_assert_eq(view, SHADOW_SUPERVISOR, "a user page can always be shown");
+        return;
+    }
+    const struct window *window = shadow_window(&shadow, view);
+    cr_assert(window_shows(window, linear >> PAGE_SHIFT, write));
+    uint8_t *direct = host_of(view, write ? SHADOW_WRITE : SHADOW_READ, linear);
+    uint8_t *shown = window->base + linear;
+    *(write ? shown : direct) ^= 0x5a;
+    cr_assert_eq(*(volatile uint8_t *)shown, *(volatile uint8_t *)direct);
+    windows_looked_through++;
+}
+
 /* An access: the fill answers as the walk does, and changes guest memory as the walk does. */
 static void access_memory(struct guest *guest)
 {
@@ -1028,6 +1133,9 @@ static void access_memory(struct guest *guest)
     if (expected) {
         cr_assert_eq(usable, expect_usable(&walk, flags));
         check_entry(linear, flags, &walk);
+        if (usable && guest->windows && !(flags & FETCH)) {
+            look_through_window(linear, flags);
+        }
     } else {
         cr_assert_eq(error_code, walk.error_code);
     }
@@ -1131,6 +1239,7 @@ Test(shadow, random_guests_agree_with_the_page_walk, .timeout = 90)
             }
         }
     }
+    cr_assert_gt(windows_looked_through, 300, "%u", windows_looked_through);
     cr_assert_gt(shadow.stats.prefills, 1000, "neighbours were entered");
     cr_assert_gt(shadow.stats.returns, 100, "spaces came back");
     cr_assert_gt(shadow.stats.pages_outdated, 50, "with pages that had changed: %llu",
