@@ -90,44 +90,12 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
 }
 
 /* What -d jit says at the end. */
-static void log_stats(const struct binxlate *x)
-{
-    const struct binxlate_stats *stats = &x->stats;
-    struct log *log = x->cpu->wiring.log;
-
-    if (!log || !log_enabled(log, LOG_JIT)) {
-        return;
-    }
-    log_printf(log, LOG_JIT,
-               "translator: %llu instructions, %llu interpreted; %llu call-outs\n"
-               "  blocks: %llu made, %llu dropped; %llu chains, %llu buffer resets\n"
-               "  faults: %llu, of those %llu fills; sites: %llu misaligned, %llu slow\n"
-               "  exits: %llu look-up, %llu verify, %llu budget\n"
-               "  windows: %llu opened, %llu closed; %llu runs shown, %llu faults, %llu sites gone flat\n",
-               (unsigned long long)x->cpu->insn_count, (unsigned long long)stats->interpreted,
-               (unsigned long long)stats->callouts, (unsigned long long)stats->blocks_made,
-               (unsigned long long)stats->blocks_invalidated, (unsigned long long)stats->chains,
-               (unsigned long long)stats->buffer_resets, (unsigned long long)stats->host_faults,
-               (unsigned long long)stats->shadow_fills, (unsigned long long)stats->misaligned_sites,
-               (unsigned long long)stats->slow_sites, (unsigned long long)stats->exits_lookup,
-               (unsigned long long)stats->exits_verify, (unsigned long long)stats->exits_budget,
-               (unsigned long long)stats->windows_opened, (unsigned long long)stats->windows_closed,
-               (unsigned long long)stats->window_maps, (unsigned long long)stats->window_faults,
-               (unsigned long long)stats->flat_sites);
-    for (unsigned id = 0; id < opcode_count; id++) {
-        if (x->callouts_by_row[id]) {
-            log_printf(log, LOG_JIT, "  %12llu %s %s\n", (unsigned long long)x->callouts_by_row[id],
-                       opcode_table[id].mnemonic, opcode_table[id].operands);
-        }
-    }
-}
-
 void binxlate_destroy(struct binxlate *x)
 {
     if (!x) {
         return;
     }
-    log_stats(x);
+    stats_log(x);
     if (x->cpu->engine == x) {
         x->cpu->engine = NULL;
         x->cpu->shadow_tables = NULL;
@@ -161,9 +129,4 @@ void binxlate_reset(struct binxlate *x)
 void binxlate_set_windows(struct binxlate *x, enum binxlate_windows windows)
 {
     x->windows = binxlate_windows_supported() ? windows : BINXLATE_WINDOWS_OFF;
-}
-
-const struct binxlate_stats *binxlate_stats(const struct binxlate *x)
-{
-    return &x->stats;
 }

@@ -7,6 +7,8 @@
 #ifndef BINXLATE_BINXLATE_H
 #define BINXLATE_BINXLATE_H
 
+#include <stdio.h>
+
 #include "base/error.h"
 #include "cpu/vcpu.h"
 
@@ -67,5 +69,7 @@ bool binxlate_windows_supported(void);
 void binxlate_reset(struct binxlate *binxlate);
 
 const struct binxlate_stats *binxlate_stats(const struct binxlate *binxlate);
+/* All of them, for people. */
+void binxlate_print(const struct binxlate *binxlate, FILE *out);
 
 #endif

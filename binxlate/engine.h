@@ -12,6 +12,7 @@
  *   stack.c      the stack of translated code
  *   host.c       what the host must have
  *   fault.c      host signals inside translated code
+ *   stats.c      what was counted
  *   smc.c        writes to translated code
  *   promote.c    which views get a host window, and which pages
  *
@@ -381,6 +382,11 @@ void promote_now(struct binxlate *x);
 bool promote_page(struct binxlate *x, uint32_t linear, bool write);
 /* About to enter translated code: the GS base is that of the view's window, if it has one. */
 void promote_enter(struct binxlate *x);
+
+/* ---- stats.c ---- */
+
+/* The log's category `jit`. */
+void stats_log(const struct binxlate *x);
 
 /* ---- dispatch.c ---- */
 

@@ -448,6 +448,11 @@ static void info_network(struct vm *vm, FILE *out)
     vm_net_print(vm->net, vm->pc, out);
 }
 
+static void info_jit(struct vm *vm, FILE *out)
+{
+    vm_print_engine(vm, out);
+}
+
 static const struct {
     const char *name, *help;
     void (*run)(struct vm *vm, FILE *out);
@@ -455,6 +460,7 @@ static const struct {
     {"network", "the adapters and what they are plugged into", info_network},
     {"status", "is the VM running?", info_status},
     {"registers", "processor registers", info_registers},
+    {"jit", "the engine: its speed, blocks, exits, shadow tables", info_jit},
     {"mtree", "what lies at each address and port", info_mtree},
     {"qtree", "the devices", info_qtree},
     {"block", "the drives and their media", info_block},

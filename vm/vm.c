@@ -542,9 +542,11 @@ static void vm_run_slice(struct vm *vm, uint64_t now)
 {
     uint64_t slice = vm_slice(vm, now);
     enum vcpu_exit exit = vm_run_engine(vm, slice);
+    uint64_t end = pacer_host_now();
 
+    vm->busy_ns += end - now;
     if (vm->clock.policy == CLOCK_REAL_TIME) {
-        pacer_end(&vm->pacer, pacer_host_now());
+        pacer_end(&vm->pacer, end);
     }
     vm_handle_exit(vm, exit);
 }
@@ -571,4 +573,19 @@ void vm_run(struct vm *vm)
     }
     pacer_close(&vm->pacer);
     loop_poll(&vm->loop, 0);
+}
+
+void vm_print_engine(const struct vm *vm, FILE *out)
+{
+    uint64_t insns = vm->cpu->insn_count;
+    uint64_t mips = vm->busy_ns ? muldiv64(insns, 1000, vm->busy_ns) : 0;
+
+    fprintf(out, "engine         %s; %llu MIPS over %.3f s in which the processor ran\n",
+            vm->binxlate ? "translator" : "interpreter", (unsigned long long)mips,
+            (double)vm->busy_ns / (double)NS_PER_SEC);
+    if (vm->binxlate) {
+        binxlate_print(vm->binxlate, out);
+    } else {
+        fprintf(out, "instructions   %llu\n", (unsigned long long)insns);
+    }
 }

@@ -68,6 +68,7 @@ struct vm {
     /* requests, noted by devices and front ends, carried out between slices */
     bool reset_requested, quit_requested, power_off_requested;
     uint64_t host_start_ns, host_polled_ns;
+    uint64_t busy_ns; /* host time spent running the processor */
 };
 
 /* Everything from configuration to a machine at its reset vector. NULL with the text; nothing is left behind. */
@@ -84,6 +85,9 @@ void vm_request_reset(struct vm *vm);
 void vm_request_quit(struct vm *vm);
 /* Press the ACPI power button. */
 void vm_power_button(struct vm *vm);
+
+/* The engine's speed, and what it has counted. */
+void vm_print_engine(const struct vm *vm, FILE *out);
 
 int vm_exit_code(const struct vm *vm);
 /* "shutdown", "triple-fault", ... */

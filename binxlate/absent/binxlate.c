@@ -58,3 +58,9 @@ const struct binxlate_stats *binxlate_stats(const struct binxlate *binxlate)
     (void)binxlate;
     return NULL;
 }
+
+void binxlate_print(const struct binxlate *binxlate, FILE *out)
+{
+    (void)binxlate;
+    (void)out;
+}

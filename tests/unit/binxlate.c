@@ -341,3 +341,20 @@ Test(binxlate_host, probing_agrees_with_what_runs_and_leaves_no_trace)
     cr_assert_eq(binxlate_check_host(&host, &error), binxlate_supported(&error));
     cr_assert_eq(host.fsgsbase, binxlate_windows_supported());
 }
+
+Test(binxlate, prints_what_it_counted)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    LOAD(0xb9, 0xe8, 0x03, 0x00, 0x00, 0x0f, 0xa2, 0x31, 0xc9,
+         0xf4); /* mov ecx,1000; cpuid; xor ecx,ecx; hlt */
+    run_to_halt();
+    binxlate_print(f.x, out);
+    fclose(out);
+    cr_assert_not_null(strstr(text, "instructions   4, of those"));
+    cr_assert_not_null(strstr(text, "blocks         "));
+    cr_assert_not_null(strstr(text, "           1  cpuid"), "%s", text);
+    free(text);
+}
