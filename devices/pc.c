@@ -400,21 +400,39 @@ static int pc_nic_slot(struct pc *pc, const struct pc_nic *nic, struct error *er
     return -1;
 }
 
+static struct net_port *pc_create_e1000(struct pc *pc, const struct pc_nic *nic, uint8_t slot)
+{
+    struct e1000_config config = {.id = nic->id, .slot = slot, .rom = nic->rom, .rom_size = nic->rom_size};
+    struct e1000 *created;
+
+    memcpy(config.mac, nic->mac, NET_MAC_SIZE);
+    created = e1000_create(&pc->board, pc->pci, &config);
+    return created ? &created->port : NULL;
+}
+
+static struct net_port *pc_create_ne2000(struct pc *pc, const struct pc_nic *nic, uint8_t slot)
+{
+    struct ne2000_config config = {.id = nic->id, .slot = slot, .rom = nic->rom, .rom_size = nic->rom_size};
+    struct ne2000 *created;
+
+    memcpy(config.mac, nic->mac, NET_MAC_SIZE);
+    created = ne2000_create(&pc->board, pc->pci, &config);
+    return created ? &created->port : NULL;
+}
+
 static bool pc_create_nics(struct pc *pc, struct error *error)
 {
     for (unsigned i = 0; i < pc->config.nic_count; i++) {
         const struct pc_nic *nic = &pc->config.nic[i];
         int slot = pc_nic_slot(pc, nic, error);
-        struct e1000_config e1000 = {
-            .id = nic->id, .slot = (uint8_t)slot, .rom = nic->rom, .rom_size = nic->rom_size};
-        struct e1000 *created;
 
-        memcpy(e1000.mac, nic->mac, NET_MAC_SIZE);
-        created = slot < 0 ? NULL : e1000_create(&pc->board, pc->pci, &e1000);
-        if (!created) {
+        if (slot >= 0) {
+            pc->nic_port[i] = nic->model == PC_NIC_E1000 ? pc_create_e1000(pc, nic, (uint8_t)slot)
+                                                         : pc_create_ne2000(pc, nic, (uint8_t)slot);
+        }
+        if (!pc->nic_port[i]) {
             return false;
         }
-        pc->nic_port[i] = &created->port;
     }
     return true;
 }

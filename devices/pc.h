@@ -31,6 +31,7 @@
 #include "devices/ioapic.h"
 #include "devices/lapic.h"
 #include "devices/mc146818.h"
+#include "devices/ne2000.h"
 #include "devices/pci.h"
 #include "devices/piix3.h"
 #include "devices/piix3_ide.h"

@@ -19,6 +19,7 @@ static const struct {
     const char *name, *alias, *help;
 } models[] = {
     [NET_MODEL_E1000] = {"e1000", "e1000-82540em", "Intel Gigabit Ethernet (82540EM)"},
+    [NET_MODEL_NE2K_PCI] = {"ne2k_pci", "ne2k-pci", "NE2000 on PCI (RTL8029)"},
 };
 
 /* One "key=value" or bare word of a list. */
