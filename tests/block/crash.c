@@ -16,7 +16,9 @@
 #include "scratch.h"
 #include "vm/block_qcow2.h"
 
-enum { DISK_SECTORS = 4096, MAX_CHANGES = 20000, MAX_STEPS = 400, BASE_STAMP = 0xb0000000 };
+enum { DISK_SECTORS = 4096, MAX_CHANGES = 20000, MAX_STEPS = 400, FILLED_SECTORS = 3950 };
+#define BASE_STAMP 0xb0000000u
+#define FILL_STAMP 0xf0000000u
 static const char image_path[] = "disk.qcow2", crashed_path[] = "crashed.qcow2", base_path[] = "base.img";
 
 struct change {
@@ -70,6 +72,14 @@ static int record(void *opaque, enum block_file_access access, uint64_t offset, 
     return 0;
 }
 
+static void history_free(struct history *history)
+{
+    for (unsigned i = 0; i < history->count; i++) {
+        free(history->change[i].bytes);
+    }
+    free(history);
+}
+
 /* ---- the workload ---- */
 
 struct shape {
@@ -93,6 +103,19 @@ static void make_base(void)
         cr_assert_eq(image_write(base, (uint64_t)i * SECTOR, bytes, SECTOR), 0);
     }
     image_close(base);
+}
+
+/* So much that the next few clusters need a larger refcount table. */
+static void fill_image(struct image *image, struct history *history)
+{
+    uint8_t bytes[SECTOR];
+
+    for (unsigned i = 0; i < FILLED_SECTORS; i++) {
+        history->start[i] = FILL_STAMP + i;
+        stamp_fill(bytes, history->start[i], 1);
+        cr_assert_eq(image_write(image, (uint64_t)i * SECTOR, bytes, SECTOR), 0);
+    }
+    cr_assert_eq(image_flush(image), 0);
 }
 
 static struct image *make_image(const struct shape *shape, struct history *history)
@@ -323,6 +346,10 @@ static void run_crashes(const struct shape *shape)
     scratch_enter();
     image = make_image(shape, history);
     entries = qcow2_of(image)->reftable_entries;
+    if (shape->grows) {
+        fill_image(image, history);
+        cr_assert_eq(qcow2_of(image)->reftable_entries, entries);
+    }
     state = state_load(image_path);
     state_reserve(&synced, state.size);
     memcpy(synced.bytes, state.bytes, state.size);
@@ -360,6 +387,9 @@ static void run_crashes(const struct shape *shape)
     cr_assert_gt(history->count, 50);
     scratch_expect_clean(image_path);
     scratch_remove();
+    free(state.bytes);
+    free(synced.bytes);
+    history_free(history);
 }
 
 Test(block_crash, killed_at_every_write)
@@ -428,10 +458,7 @@ static void run_fault(const struct shape *shape, unsigned fail_at, unsigned fail
         image = scratch_open(image_path, "qcow2", IMAGE_WRITE);
     }
     image_close(image);
-    for (unsigned i = 0; i < history->count; i++) {
-        free(history->change[i].bytes);
-    }
-    free(history);
+    history_free(history);
     free(disk);
 }
 
@@ -449,7 +476,7 @@ static unsigned count_changes(const struct shape *shape)
     }
     image_close(image);
     count = history->count;
-    free(history);
+    history_free(history);
     return count;
 }
 
