@@ -307,14 +307,16 @@ static void fill_for_thunk(struct binxlate *x, const struct insn *insn, uint32_t
     const struct vcpu *cpu = x->cpu;
     unsigned kind = insn->opcode->byte & 0xfe;
 
-    if (!(insn->opcode->flags & OPF_STRING) || (kind != 0xa4 && kind != 0xaa) || (cpu->rflags & RFLAGS_DF) ||
-        insn->addrsize != 4) {
+    bool reads = kind == 0xa4 || kind == 0xa6, compares = kind == 0xa6 || kind == 0xae;
+
+    if (!(insn->opcode->flags & OPF_STRING) || !(reads || compares || kind == 0xaa) ||
+        (cpu->rflags & RFLAGS_DF) || insn->addrsize != 4) {
         return;
     }
-    if (kind == 0xa4) {
+    if (reads) {
         fill_run(x, source, reg32(cpu, RSI), false);
     }
-    fill_run(x, destination, reg32(cpu, RDI), true);
+    fill_run(x, destination, reg32(cpu, RDI), !compares);
 }
 
 /* MOV or POP to a data segment register. */

@@ -235,10 +235,12 @@ struct binxlate {
     unsigned (*enter)(const void *code);
     const void *entered; /* in `enter`: REG_LEFT holds the budget from here on */
     const void *exit[EXIT_COUNT];
-    const void *exit_indirect;           /* EXIT_LOOKUP with rip = REG_LINEAR */
-    const void *jump;                    /* continue at REG_LINEAR by way of the jump cache */
-    const void *return_missed;           /* the same for a return with no call before it */
-    const void *rep_movs[3];             /* REP MOVS, by the logarithm of the element's size: thunk_rep.c */
+    const void *exit_indirect;  /* EXIT_LOOKUP with rip = REG_LINEAR */
+    const void *jump;           /* continue at REG_LINEAR by way of the jump cache */
+    const void *return_missed;  /* the same for a return with no call before it */
+    const void *rep_movs[3];    /* REP MOVS, by the logarithm of the element's size: thunk_rep.c */
+    const void *rep_cmps[2][3]; /* REPNE and REPE CMPS */
+    const void *rep_scas[2][3];
     const void *rep_stos[3];             /* REP STOS */
     const void *load_segment[SEG_COUNT]; /* NULL: none. thunk_segment.c */
     struct segment_cache segment_cache[SEG_COUNT];

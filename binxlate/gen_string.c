@@ -54,19 +54,27 @@ static void gen_rebase_back(struct gen *g, enum host_reg pointer, enum host_reg 
     emit_mov32(&g->e, pointer, pointer);
 }
 
-/* REP MOVS and REP STOS. */
+/* All but REP LODS, which nobody uses. */
 static bool gen_rep(struct gen *g)
 {
-    unsigned kind = g->insn->opcode->byte & 0xfe, shift = string_size(g->insn) >> 1;
+    unsigned shift = string_size(g->insn) >> 1, equal = g->insn->rep == 0xf3;
 
-    if (kind == 0xa4) {
+    switch (g->insn->opcode->byte & 0xfe) {
+    case 0xa4:
         gen_call_thunk(g, g->x->rep_movs[shift]);
-    } else if (kind == 0xaa) {
+        return true;
+    case 0xa6:
+        gen_call_thunk(g, g->x->rep_cmps[equal][shift]);
+        return true;
+    case 0xaa:
         gen_call_thunk(g, g->x->rep_stos[shift]);
-    } else {
+        return true;
+    case 0xae:
+        gen_call_thunk(g, g->x->rep_scas[equal][shift]);
+        return true;
+    default:
         return false;
     }
-    return true;
 }
 
 /* One element as a REP MOVS with a count of one, which copes. ECX waits where no register of the vcpu is kept now. */

@@ -25,11 +25,17 @@ static inline struct host_mem thunk_gpr(unsigned n)
 }
 
 /* SF ZF AF PF CF to AH, OF to AL. */
+static inline void thunk_flags_to_ax(struct emit *e)
+{
+    emit_lahf(e);
+    emit_setcc(e, HOST_O, HOST_RAX);
+}
+
+/* The same, and EAX to where it waits. */
 static inline void thunk_park_flags(struct emit *e)
 {
     emit_store64(e, thunk_gpr(RAX), HOST_RAX);
-    emit_lahf(e);
-    emit_setcc(e, HOST_O, HOST_RAX);
+    thunk_flags_to_ax(e);
 }
 
 /* The reverse. 80h is -128: the sum of 1 and 127 overflows. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Thunks that execute REP MOVS and REP STOS: a block calls the one of its operation and size.
+ * Thunks that execute REP MOVS, REP STOS, REPcc CMPS and REPcc SCAS: a block calls the one of its operation and size.
  *
  *   call thunk          does all of ECX
  *   jmp  behind
@@ -10,8 +10,8 @@
  * before the host's own REP begins, so that nothing can fault inside it, and between passes EDI, ESI and ECX are as the
  * SDM has them after so many iterations: the thunk may give up there, and the interpreter's function goes on.
  *
- * Left to that function: DF = 1, an element that crosses a page, memory that is not direct, STOS to a misaligned
- * address, and counts so large that the instruction has to give way.
+ * Left to that function: DF = 1, an element that crosses a page, memory that is not direct, misaligned elements of
+ * anything but MOVS, and counts so large that the instruction has to give way.
  *
  * The host checks alignment. A misaligned MOVSW or MOVSD is done byte by byte, which gives the same result unless the
  * destination begins inside the first element of the source.
@@ -22,13 +22,16 @@
 
 enum { ELEMENTS_MAX = 1 << 17 }; /* the interpreter's functions give way after so many */
 
-enum { MOVS = 0xa4, STOS = 0xaa };
+enum { MOVS = 0xa4, CMPS = 0xa6, STOS = 0xaa, SCAS = 0xae };
+enum { REPE = 0xf3, REPNE = 0xf2 };
 
-static void emit_rep(struct emit *e, unsigned byte, bool opsize16)
+/* The host's own, for elements of 1 << shift bytes. */
+static void emit_repeated(struct emit *e, unsigned prefix, unsigned kind, unsigned shift)
 {
-    const struct emit_insn rep = {.opsize16 = opsize16, .prefix = 0xf3, .opcode = (uint8_t)byte};
+    const struct emit_insn insn = {
+        .opsize16 = shift == 1, .prefix = (uint8_t)prefix, .opcode = (uint8_t)(shift ? kind + 1 : kind)};
 
-    emit_insn(e, &rep);
+    emit_insn(e, &insn);
 }
 
 /* entry = the page's, which must be usable */
@@ -91,7 +94,7 @@ static void emit_move(struct emit *e, unsigned shift, struct emit_label *overlap
     struct emit_label aligned = {0}, done = {0};
 
     if (shift == 0) {
-        emit_rep(e, MOVS, false);
+        emit_repeated(e, REPE, MOVS, 0);
         return;
     }
     emit_mov32(e, REG_SCRATCH, HOST_RDI);
@@ -104,10 +107,10 @@ static void emit_move(struct emit *e, unsigned shift, struct emit_label *overlap
     emit_alu_imm64(e, HOST_CMP, REG_SCRATCH, low_bits);
     emit_jcc_label(e, HOST_B, overlap);
     emit_shift32(e, HOST_SHL, HOST_RCX, shift);
-    emit_rep(e, MOVS, false);
+    emit_repeated(e, REPE, MOVS, 0);
     emit_jmp_label(e, &done);
     emit_bind(e, &aligned);
-    emit_rep(e, MOVS + 1, shift == 1);
+    emit_repeated(e, REPE, MOVS, shift);
     emit_bind(e, &done);
 }
 
@@ -116,27 +119,51 @@ static void emit_fill(struct emit *e, unsigned shift)
 {
     emit_mov64(e, REG_LINEAR, HOST_RAX);
     emit_load32(e, HOST_RAX, thunk_gpr(RAX));
-    emit_rep(e, shift ? STOS + 1 : STOS, shift == 1);
+    emit_repeated(e, REPE, STOS, shift);
     emit_mov64(e, HOST_RAX, REG_LINEAR);
 }
 
-/* MOVS or STOS of elements of 1 << shift bytes. */
-static const void *emit_thunk(struct emit *e, bool source, unsigned shift)
+/* What is the same in all passes. */
+static const void *emit_start(struct emit *e, struct emit_label *fail)
 {
-    struct emit_label next = {0}, done = {0}, overlap = {0}, fail = {0};
-
     emit_align(e, 16);
     const void *start = emit_here(e);
     thunk_park_flags(e);
     emit_pushfq(e);
     emit_pop(e, REG_ENTRY);
     emit_test_imm32(e, REG_ENTRY, (uint32_t)RFLAGS_DF);
-    emit_jcc_label(e, HOST_NE, &fail);
+    emit_jcc_label(e, HOST_NE, fail);
     emit_alu_imm32(e, HOST_CMP, HOST_RCX, ELEMENTS_MAX);
-    emit_jcc_label(e, HOST_A, &fail);
-    if (!source && shift) {
-        emit_test_imm32(e, HOST_RDI, (1u << shift) - 1);
-        emit_jcc_label(e, HOST_NE, &fail);
+    emit_jcc_label(e, HOST_A, fail);
+    return start;
+}
+
+static void emit_require_aligned(struct emit *e, enum host_reg pointer, unsigned shift,
+                                 struct emit_label *fail)
+{
+    if (shift) {
+        emit_test_imm32(e, pointer, (1u << shift) - 1);
+        emit_jcc_label(e, HOST_NE, fail);
+    }
+}
+
+static void emit_end(struct emit *e, struct emit_label *fail, struct emit_label *done)
+{
+    emit_bind(e, fail);
+    thunk_fail(e);
+    emit_bind(e, done);
+    thunk_restore_flags(e);
+    emit_ret(e);
+}
+
+/* MOVS or STOS of elements of 1 << shift bytes. */
+static const void *emit_thunk(struct emit *e, bool source, unsigned shift)
+{
+    struct emit_label next = {0}, done = {0}, overlap = {0}, fail = {0};
+    const void *start = emit_start(e, &fail);
+
+    if (!source) {
+        emit_require_aligned(e, HOST_RDI, shift, &fail);
     }
     emit_bind(e, &next);
     emit_test32(e, HOST_RCX, HOST_RCX);
@@ -161,11 +188,42 @@ static const void *emit_thunk(struct emit *e, bool source, unsigned shift)
         emit_pointers_back(e, source);
         emit_alu_load32(e, HOST_ADD, HOST_RCX, thunk_gpr(RCX));
     }
-    emit_bind(e, &fail);
-    thunk_fail(e);
-    emit_bind(e, &done);
-    thunk_restore_flags(e);
-    emit_ret(e);
+    emit_end(e, &fail, &done);
+    return start;
+}
+
+/*
+ * CMPS (with a source) or SCAS. AX has the flags of the last element that was compared, of whatever pass; ZF, which ends
+ * the repetition, is bit 6 of AH.
+ */
+static const void *emit_compare_thunk(struct emit *e, bool source, unsigned shift, unsigned prefix)
+{
+    const uint32_t zf_in_ax = RFLAGS_ZF << 8;
+    struct emit_label next = {0}, done = {0}, fail = {0};
+    const void *start = emit_start(e, &fail);
+
+    emit_require_aligned(e, HOST_RDI, shift, &fail);
+    if (source) {
+        emit_require_aligned(e, HOST_RSI, shift, &fail);
+    }
+    emit_bind(e, &next);
+    emit_test32(e, HOST_RCX, HOST_RCX);
+    emit_jcc_label(e, HOST_E, &done);
+    emit_count(e, source, shift, &fail);
+    emit_entry(e, REG_ENTRY, HOST_RDI, false, &fail);
+    if (source) {
+        emit_entry(e, REG_LINEAR, HOST_RSI, false, &fail);
+    }
+    emit_begin(e, source);
+    emit_load32(e, HOST_RAX, thunk_gpr(RAX));
+    emit_repeated(e, prefix, source ? CMPS : SCAS, shift);
+    thunk_flags_to_ax(e);
+    emit_pointers_back(e, source);
+    emit_alu_load32(e, HOST_ADD, HOST_RCX, thunk_gpr(RCX));
+    emit_test_imm32(e, HOST_RAX, zf_in_ax);
+    emit_jcc_label(e, prefix == REPE ? HOST_NE : HOST_E, &next);
+    emit_jmp_label(e, &done);
+    emit_end(e, &fail, &done);
     return start;
 }
 
@@ -174,5 +232,9 @@ void thunks_emit_rep(struct emit *e, struct binxlate *x)
     for (unsigned shift = 0; shift < ARRAY_LEN(x->rep_movs); shift++) {
         x->rep_movs[shift] = emit_thunk(e, true, shift);
         x->rep_stos[shift] = emit_thunk(e, false, shift);
+        for (unsigned equal = 0; equal < 2; equal++) {
+            x->rep_cmps[equal][shift] = emit_compare_thunk(e, true, shift, equal ? REPE : REPNE);
+            x->rep_scas[equal][shift] = emit_compare_thunk(e, false, shift, equal ? REPE : REPNE);
+        }
     }
 }
