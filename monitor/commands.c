@@ -398,6 +398,42 @@ static void run_screendump(struct vm *vm, const struct command_line *line, FILE 
     }
 }
 
+/* ---- the pointer ---- */
+
+/* A guest with an absolute pointer is told positions from 0 to 32767, as QEMU's command has it; others, counts. */
+static void run_mouse_move(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct input_sink sink = pc_input(vm->pc);
+    uint64_t number[3] = {0, 0, 0};
+    int value[3];
+
+    for (unsigned i = 0; i < 3 && i + 1 < line->count; i++) {
+        if (!parse_number(line->word[i + 1], &number[i], out)) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        value[i] = (int)MIN(MAX((int64_t)number[i], -32768), 32767);
+    }
+    if (!pc_wants_position(vm->pc)) {
+        input_motion(&sink, value[0], value[1], value[2]);
+        return;
+    }
+    input_position(&sink, (uint16_t)(2 * MAX(value[0], 0)), (uint16_t)(2 * MAX(value[1], 0)));
+    input_motion(&sink, 0, 0, value[2]);
+}
+
+static void run_mouse_button(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    struct input_sink sink = pc_input(vm->pc);
+    uint64_t state;
+
+    if (parse_number(line->word[1], &state, out)) {
+        input_buttons(&sink, (state & 1 ? INPUT_BUTTON_LEFT : 0) | (state & 2 ? INPUT_BUTTON_MIDDLE : 0) |
+                                 (state & 4 ? INPUT_BUTTON_RIGHT : 0));
+    }
+}
+
 /* ---- info ---- */
 
 static void info_status(struct vm *vm, FILE *out)
@@ -530,6 +566,10 @@ static const struct command commands[] = {
     {"pmemsave", NULL, "ADDR SIZE FILE", "save memory by physical address", 3, run_pmemsave},
     {"screendump", NULL, "FILE", "write the screen to FILE: PNG, or PPM by the name's .ppm", 1,
      run_screendump},
+    {"mouse_move", NULL, "DX DY [WHEEL]", "move the mouse; an absolute pointer: to X Y of 32767", 2,
+     run_mouse_move},
+    {"mouse_button", NULL, "STATE", "press and release buttons: 1 left, 2 middle, 4 right, added up", 1,
+     run_mouse_button},
     {"change", NULL, "DRIVE FILE [raw|qcow2 [read-only]]", "put another medium into a CD or floppy drive", 2,
      run_change},
     {"eject", NULL, "[-f] DRIVE", "take the medium out; -f even if the guest has locked it", 1, run_eject},
