@@ -235,6 +235,22 @@ Test(binxlate, finds_the_second_page_of_an_instruction_where_it_is_mapped_now)
     cr_assert_eq(f.bare.cpu->rip, NEXT_PAGE - 3, "of the instruction, not of what came before it");
 }
 
+Test(binxlate, returns_into_the_page_as_the_callee_has_mapped_it)
+{
+    enum { FUNCTION = 0x30000, OTHER = 0x15000 };
+    enable_paging();
+    LOAD(0xe8, 0xfb, 0xff, 0x01, 0x00, 0x40, 0xeb, 0xf8);     /* l: call FUNCTION; inc eax; jmp l */
+    bare_load(&f.bare, OTHER, "\xe8\xfb\xff\x01\x00\xf4", 6); /* call FUNCTION; hlt */
+    /* dec ecx; jnz out; mov [TABLE+0x40],edx: CODE is OTHER; invlpg [CODE]; out: ret */
+    bare_load(&f.bare, FUNCTION, "\x49\x75\x0d\x89\x15\x40\x10\x10\x00\x0f\x01\x3d\x00\x00\x01\x00\xc3", 17);
+    f.bare.cpu->gpr[RCX] = 5;
+    f.bare.cpu->gpr[RDX] = OTHER | 3;
+    f.bare.cpu->gpr[RSP] = 0x300000;
+    run_to_halt();
+    cr_assert_eq(f.bare.cpu->gpr[RAX], 4);
+    cr_assert_eq(f.bare.cpu->rip, CODE + 6);
+}
+
 Test(binxlate, counts_what_is_left_out_by_a_jump_out_of_a_block)
 {
     /* l: test al,1; jz e; inc ebx; jmp o; e: inc edx; o: inc eax; jmp l */
