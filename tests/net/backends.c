@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The socket and NAT back ends and captures, driven through an event loop with a fake adapter.
+ */
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vm/net.h"
+
+struct adapter {
+    struct net_port port;
+    unsigned received;
+    bool full;
+    size_t length;
+    uint8_t frame[NET_FRAME_MAX];
+};
+
+static bool adapter_receive(void *owner, const uint8_t *frame, size_t length)
+{
+    struct adapter *adapter = owner;
+    if (adapter->full) {
+        return false;
+    }
+    adapter->received++;
+    adapter->length = length;
+    memcpy(adapter->frame, frame, length);
+    return true;
+}
+
+static const struct net_port_ops adapter_ops = {.receive = adapter_receive};
+
+struct bench {
+    struct loop loop;
+    struct clock clock;
+    struct net_port *backend[2];
+    struct adapter adapter[2];
+    char path[64];
+};
+
+static struct bench *bench_create(void)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    cr_assert_eq(loop_init(&bench->loop, NULL), 0);
+    clock_init(&bench->clock, CLOCK_STEPPED);
+    snprintf(bench->path, sizeof(bench->path), "/tmp/hypatia-net-%d.sock", (int)getpid());
+    for (unsigned i = 0; i < 2; i++) {
+        net_port_init(&bench->adapter[i].port, "nic", &adapter_ops, &bench->adapter[i]);
+    }
+    return bench;
+}
+
+static void bench_destroy(struct bench *bench)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        net_port_fini(&bench->adapter[i].port);
+        net_port_destroy(bench->backend[i]);
+    }
+    loop_fini(&bench->loop);
+    free(bench);
+}
+
+static void turn(struct bench *bench, unsigned times)
+{
+    while (times--) {
+        loop_poll(&bench->loop, 2000000);
+    }
+}
+
+static void open_socket(struct bench *bench, unsigned number, bool server)
+{
+    struct net_socket_config config = {.server = server, .is_unix = true};
+    struct error error = {{0}};
+    strcpy(config.path, bench->path);
+    cr_assert_eq(net_socket_create(&bench->backend[number], "net0", &config, &bench->loop, &error), 0, "%s",
+                 error.text);
+    net_port_connect(&bench->adapter[number].port, bench->backend[number]);
+}
+
+Test(net_socket, carries_frames_of_every_length_between_two_ends)
+{
+    struct bench *bench = bench_create();
+    uint8_t frame[NET_FRAME_MAX];
+    open_socket(bench, 0, true);
+    open_socket(bench, 1, false);
+    turn(bench, 2);
+    for (size_t length = 14; length <= NET_FRAME_MAX; length += 1637) {
+        memset(frame, (int)length, length);
+        for (unsigned from = 0; from < 2; from++) {
+            struct adapter *to = &bench->adapter[1 - from];
+            unsigned before = to->received;
+            cr_assert(net_port_send(&bench->adapter[from].port, frame, length));
+            turn(bench, 3);
+            cr_assert_eq(to->received, before + 1);
+            cr_assert_eq(to->length, length);
+            cr_assert_arr_eq(to->frame, frame, length);
+        }
+    }
+    bench_destroy(bench);
+}
+
+Test(net_socket, slows_the_sender_down_and_loses_nothing)
+{
+    struct bench *bench = bench_create();
+    uint8_t frame[1500] = {0};
+    unsigned sent = 0;
+    open_socket(bench, 0, true);
+    open_socket(bench, 1, false);
+    turn(bench, 2);
+    bench->adapter[1].full = true;
+    while (net_port_send(&bench->adapter[0].port, frame, sizeof(frame))) {
+        sent++;
+        cr_assert_lt(sent, 10000, "nothing ever pushed back");
+        if (sent % 8 == 0) {
+            loop_poll(&bench->loop, 0);
+        }
+    }
+    bench->adapter[1].full = false;
+    bench->backend[1]->ops->writable(bench->backend[1]->owner);
+    bench->backend[1]->starved = false;
+    for (unsigned i = 0; i < 1000 && bench->adapter[1].received < sent; i++) {
+        turn(bench, 1);
+    }
+    cr_assert_eq(bench->adapter[1].received, sent);
+    cr_assert_not(bench->adapter[0].port.starved);
+    bench_destroy(bench);
+}
+
+static int connect_raw(struct bench *bench)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(address.sun_path, bench->path);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    turn(bench, 2);
+    return fd;
+}
+
+Test(net_socket, garbage_and_half_frames_do_no_harm)
+{
+    static const uint32_t lengths[] = {0, 13, NET_FRAME_MAX + 1, 0x7fffffff, 0xffffffff};
+    struct bench *bench = bench_create();
+    uint8_t frame[64] = {0};
+    open_socket(bench, 0, true);
+    for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+        uint32_t header = htonl(lengths[i]);
+        int fd = connect_raw(bench);
+        cr_assert_eq(write(fd, &header, 4), 4);
+        turn(bench, 2);
+        cr_assert_eq(read(fd, frame, 1), 0, "still connected after length %u", lengths[i]);
+        close(fd);
+    }
+    uint32_t header = htonl(60);
+    int fd = connect_raw(bench);
+    cr_assert_eq(write(fd, &header, 3), 3);
+    turn(bench, 2);
+    cr_assert_eq(write(fd, (uint8_t *)&header + 3, 1), 1);
+    cr_assert_eq(write(fd, frame, 59), 59);
+    turn(bench, 2);
+    cr_assert_eq(bench->adapter[0].received, 0);
+    cr_assert_eq(write(fd, frame, 1), 1);
+    turn(bench, 2);
+    cr_assert_eq(bench->adapter[0].received, 1);
+    close(fd);
+    turn(bench, 2);
+    cr_assert(net_port_send(&bench->adapter[0].port, frame, 60), "nobody listens: lost");
+    bench_destroy(bench);
+}
+
+Test(net_socket, a_place_that_cannot_be_had_is_named)
+{
+    struct bench *bench = bench_create();
+    struct net_socket_config config = {.is_unix = true, .path = "/nonexistent/socket"};
+    struct error error = {{0}};
+    struct net_port *port = NULL;
+    cr_assert_lt(net_socket_create(&port, "net0", &config, &bench->loop, &error), 0);
+    cr_assert(strstr(error.text, "/nonexistent/socket"));
+    bench_destroy(bench);
+}
+
+static void open_user(struct bench *bench, bool restricted)
+{
+    struct net_user_config config = {.restricted = restricted,
+                                     .network.s_addr = inet_addr("10.0.2.0"),
+                                     .mask.s_addr = inet_addr("255.255.255.0"),
+                                     .host.s_addr = inet_addr("10.0.2.2"),
+                                     .dns.s_addr = inet_addr("10.0.2.3"),
+                                     .dhcp_start.s_addr = inet_addr("10.0.2.15")};
+    struct error error = {{0}};
+    cr_assert_eq(net_user_create(&bench->backend[0], "net0", &config, &bench->loop, &bench->clock, &error), 0,
+                 "%s", error.text);
+    net_port_connect(&bench->adapter[0].port, bench->backend[0]);
+}
+
+Test(net_user, answers_arp_for_the_host)
+{
+    struct bench *bench = bench_create();
+    uint8_t request[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0,    0,    0,  1, 8, 6,
+                           0,    1,    8,    0,    6,    4,    0,    1,    0x52, 0x54, 0,  0, 0, 1,
+                           10,   0,    2,    15,   0,    0,    0,    0,    0,    0,    10, 0, 2, 2};
+    open_user(bench, false);
+    net_port_send(&bench->adapter[0].port, request, sizeof(request));
+    turn(bench, 2);
+    cr_assert_eq(bench->adapter[0].received, 1);
+    cr_assert_eq(bench->adapter[0].frame[21], 2, "a reply");
+    cr_assert_eq(memcmp(bench->adapter[0].frame + 28, "\x0a\0\2\2", 4), 0);
+    bench_destroy(bench);
+}
+
+/* Fragments that overlap, come out of order, claim to be huge or to have no end, and headers that lie. */
+Test(net_user, hostile_packets_do_no_harm)
+{
+    struct bench *bench = bench_create();
+    uint64_t random = 88172645463325252ull;
+    open_user(bench, false);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint8_t frame[1514] = {0x52, 0x55, 10, 0, 2, 2, 0x52, 0x54, 0, 0, 0, 1, 8, 0, 0x45};
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        frame[14] = (uint8_t)(0x40 | (random & 1 ? 5 : random >> 1 & 15));
+        frame[16] = (uint8_t)(random >> 8 & 7);
+        frame[17] = (uint8_t)(random >> 16);
+        frame[19] = (uint8_t)(random >> 24 & 3);
+        frame[20] = (uint8_t)(random >> 32 & 0x3f);
+        frame[21] = (uint8_t)(random >> 40);
+        frame[22] = 64;
+        frame[23] = (uint8_t)(random >> 48 & 3 ? random >> 48 & 1 ? 17 : 6 : 1);
+        memcpy(frame + 26, "\x0a\0\2\xf\x0a\0\2\2", 8);
+        uint32_t sum = 0;
+        unsigned header = (frame[14] & 15u) * 4;
+        for (unsigned j = 0; j + 1 < header; j += 2) {
+            sum += (uint32_t)frame[14 + j] << 8 | frame[15 + j];
+        }
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = ~((sum & 0xffff) + (sum >> 16));
+        frame[24] = (uint8_t)(sum >> 8);
+        frame[25] = (uint8_t)sum;
+        for (unsigned j = 34; j < 80; j++) {
+            frame[j] = (uint8_t)(random >> (j % 57));
+        }
+        net_port_send(&bench->adapter[0].port, frame, 34 + (random >> 4) % 1480);
+        if (i % 64 == 0) {
+            clock_skip(&bench->clock, 50000000);
+            loop_poll(&bench->loop, 0);
+        }
+    }
+    bench_destroy(bench);
+}
+
+Test(net_pcap, writes_the_header_and_each_frame)
+{
+    struct bench *bench = bench_create();
+    struct error error = {{0}};
+    char path[64];
+    uint8_t file[4096], frame[100];
+    snprintf(path, sizeof(path), "/tmp/hypatia-net-%d.pcap", (int)getpid());
+    memset(frame, 0x42, sizeof(frame));
+    net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
+    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, &bench->clock, &error), 0, "%s", error.text);
+    clock_step_to(&bench->clock, 3 * NS_PER_SEC + 5000);
+    net_port_send(&bench->adapter[0].port, frame, 60);
+    net_port_send(&bench->adapter[1].port, frame, 100);
+    bench_destroy(bench);
+    FILE *in = fopen(path, "rb");
+    cr_assert_not_null(in);
+    size_t size = fread(file, 1, sizeof(file), in);
+    fclose(in);
+    unlink(path);
+    cr_assert_eq(size, 24 + 16 + 60 + 16 + 100);
+    cr_assert_eq(load_le32(file), 0xa1b2c3d4);
+    cr_assert_eq(load_le16(file + 4), 2);
+    cr_assert_eq(load_le16(file + 6), 4);
+    cr_assert_eq(load_le32(file + 20), 1);
+    cr_assert_eq(load_le32(file + 24), 3);
+    cr_assert_eq(load_le32(file + 28), 5);
+    cr_assert_eq(load_le32(file + 32), 60);
+    cr_assert_eq(load_le32(file + 24 + 16 + 60 + 8), 100);
+    struct net_port port;
+    net_port_init(&port, "net0", &adapter_ops, NULL);
+    cr_assert_lt(net_pcap_open(&port, "/nonexistent/file", &bench->clock, &error), 0);
+}
