@@ -472,7 +472,6 @@ static int img_read_padded(struct image *image, uint64_t offset, uint8_t *bytes,
 static int img_compare_images(struct image *a, struct image *b, bool quiet)
 {
     enum { PIECE = 64 * 1024 };
-    static const char differ[] = "Content mismatch at offset %llu!\n";
     uint64_t size = MAX(a->size, b->size);
     uint8_t *bytes = malloc((size_t)PIECE * 2);
     int code = bytes ? IMG_OK : IMG_ERRORS;
@@ -486,7 +485,9 @@ static int img_compare_images(struct image *a, struct image *b, bool quiet)
                     (unsigned long long)offset);
             code = IMG_ERRORS;
         } else if (memcmp(bytes, bytes + PIECE, piece) != 0) {
-            printf(quiet ? "" : differ, (unsigned long long)offset);
+            if (!quiet) {
+                printf("Content mismatch at offset %llu!\n", (unsigned long long)offset);
+            }
             code = IMG_DIFFERENT;
         }
     }
