@@ -14,7 +14,7 @@
  *             another. Code for the flat table is still there
  *
  * An access to a page that cannot be shown, because it is not global for one, goes by the flat table from then on
- * (TRAIT_FLAT).
+ * (TRAIT_FLAT). A window that refuses more than it takes is no use: a kernel that maps nothing global does without.
  *
  * Nothing of this can be seen by the guest.
  */
@@ -26,6 +26,7 @@ enum {
     LOOKS_MAX = 1 << 20, /* where doubling stops */
     CALLS_FIRST = 400,
     CALLS_PER_LOOK = 2,
+    REFUSED_MAX = 512, /* pages that a window may refuse before that is held against those it took */
 };
 
 static enum shadow_view current_view(const struct binxlate *x)
@@ -55,6 +56,7 @@ static void open_window(struct binxlate *x, enum shadow_view view)
                           ? UINT64_MAX
                           : CALLS_FIRST + (uint64_t)CALLS_PER_LOOK * record->looks;
     record->looks = 0;
+    record->refused = 0;
     if (shadow_open_window(&x->shadow, view, NULL) < 0) {
         record->needed = LOOKS_MAX;
     } else {
@@ -114,7 +116,14 @@ bool promote_page(struct binxlate *x, uint32_t linear, bool write)
         return false;
     }
     x->stats.window_maps++;
-    return shadow_show(&x->shadow, &x->cpu->paging, view, linear, write);
+    if (shadow_show(&x->shadow, &x->cpu->paging, view, linear, write)) {
+        return true;
+    }
+    if (++record_of(x, view)->refused > REFUSED_MAX && record_of(x, view)->refused > window->calls) {
+        close_window(x, view);
+        record_of(x, view)->needed = LOOKS_MAX;
+    }
+    return false;
 }
 
 /* The GS base belongs to the thread and is nobody else's: the C library uses FS. */

@@ -37,6 +37,7 @@ struct window_record {
     unsigned looks;   /* that found the view's code running, since the last decision */
     unsigned needed;  /* looks before the next window; 0: the usual */
     uint64_t allowed; /* of window->calls */
+    uint64_t refused; /* accesses to pages that the window does not get */
 };
 
 struct error;
