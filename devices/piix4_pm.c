@@ -176,9 +176,8 @@ static void enter_sleep(struct piix4_pm *pm)
     }
 }
 
-static uint16_t pm_word(const struct piix4_pm *pm, unsigned offset)
+static uint16_t pm_word(const struct piix4_pm *pm, unsigned offset, uint32_t timer)
 {
-    uint32_t timer = (uint32_t)timer_ticks(pm) & PM_TIMER_MASK;
     switch (offset) {
     case PM_STATUS:
         return pm->pm_status;
@@ -198,11 +197,12 @@ static uint16_t pm_word(const struct piix4_pm *pm, unsigned offset)
 static uint64_t pm_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct piix4_pm *pm = opaque;
+    uint32_t timer = (uint32_t)timer_ticks(pm) & PM_TIMER_MASK; /* one moment for all bytes of the access */
     uint64_t value = 0;
     sync_timer(pm);
     for (unsigned i = 0; i < size; i++) {
         unsigned byte = (unsigned)offset + i;
-        value |= (uint64_t)((pm_word(pm, byte & ~1u) >> (8 * (byte & 1))) & 0xff) << (8 * i);
+        value |= (uint64_t)((pm_word(pm, byte & ~1u, timer) >> (8 * (byte & 1))) & 0xff) << (8 * i);
     }
     return value;
 }
