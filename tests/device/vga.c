@@ -692,6 +692,11 @@ static void poke(struct fake_board *fb, uint64_t random)
     case 3:
         dispi(fb, DISPI_BPP, random >> 8 & 1 ? 4 : 8);
         break;
+    case 6: /* the registers as memory, and the frame buffer: see the windows */
+        config_out(fb, 0x10, 0xe0000000);
+        config_out(fb, 0x18, 0xf0000000);
+        config_out(fb, PCI_COMMAND, PCI_COMMAND_MEMORY);
+        break;
     case 5:
         if (random >> 8 & 1) {
             set_text_mode(fb);
@@ -714,8 +719,10 @@ static const struct fuzz_target target = {
                 {.base = 0x3c0, .size = 16},
                 {.base = 0x1ce, .size = 4},
                 {.memory = true, .base = 0xa0000, .size = 0x20000},
-                {.memory = true, .base = 0xa0000, .size = 0x20000}},
-    .window_count = 5,
+                {.memory = true, .base = 0xa0000, .size = 0x20000},
+                {.memory = true, .base = 0xf0000000, .size = 0x700},
+                {.memory = true, .base = 0xe0000000, .size = VGA_VRAM_SIZE}},
+    .window_count = 7,
 };
 
 /* Every addressing mode at every bank and window, first and last bytes: CVE-2016-3710. */

@@ -8,6 +8,7 @@
 ;   stores   one MOV a dword      stos   REP STOSD      scroll   REP MOVSD by 16 lines, frame buffer to itself
 ;   loads    one ADD from memory a dword
 ;   banked   REP STOSD through A0000, 8 bits a pixel, the bank switched by hand after every 64 KiB
+;   planar   REP STOSD through A0000, 4 planes, 32 KiB; every byte goes through the plane logic
 ;
 ; Ends by isa-debug-exit (port F4h).
 
@@ -108,6 +109,8 @@ protected:
         measure loads, SIZE
         call set_banked
         measure banked, SIZE / 4
+        call set_planar
+        measure planar, 32768
         mov al, 33
         out 0f4h, al
 .halt:  hlt
@@ -161,6 +164,32 @@ set_banked:
         mov ax, 4
         mov ecx, 1
         jmp set_dispi
+
+set_planar:
+        mov ax, 4
+        xor ecx, ecx
+        call set_dispi                  ; the VGA's own modes
+        mov edx, 3c4h
+        mov eax, 0f02h                  ; map mask: all
+        out dx, ax
+        mov eax, 0604h                  ; memory mode: planar
+        out dx, ax
+        mov edx, 3ceh
+        mov eax, 0005h                  ; write mode 0
+        out dx, ax
+        mov eax, 0506h                  ; 64 KiB at A0000
+        out dx, ax
+        mov eax, 0f01h                  ; set/reset all planes
+        out dx, ax
+        mov eax, 0aa08h                 ; bit mask
+        out dx, ax
+        ret
+
+planar: mov edi, 0a0000h
+        mov ecx, 8192
+        mov eax, [ebp + left]
+        rep stosd
+        ret
 
 banked: xor esi, esi
 .bank:  mov ax, 5
