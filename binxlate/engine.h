@@ -73,7 +73,7 @@ enum {
     BLOCK_INSNS_MAX = 64,
     BLOCK_BUCKETS = 1 << 16,
     JUMP_CACHE_SIZE = 1 << 16, /* indexed by the low 16 bits of the target */
-    JUMP_CACHES = 4,           /* by MODE_USER and MODE_FPU: code in these modes alternates */
+    JUMP_CACHES = 8,           /* by MODE_USER, MODE_FPU and MODE_WINDOW: code in these modes alternates */
 };
 
 /* One memory access, or the start of an instruction without any. Sorted by host offset. */
@@ -270,7 +270,8 @@ struct binxlate {
 
 static inline const void **jump_cache_of(const struct binxlate *x, unsigned mode)
 {
-    unsigned which = (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u);
+    unsigned which =
+        (mode & MODE_USER ? 1u : 0u) | (mode & MODE_FPU ? 2u : 0u) | (mode & MODE_WINDOW ? 4u : 0u);
 
     return x->jump_cache + (size_t)which * JUMP_CACHE_SIZE;
 }
