@@ -49,8 +49,11 @@ uint8_t *vga_planes(const struct vga *vga, uint32_t offset)
 /* A plane mask as a dword of full bytes. */
 static uint32_t expand_mask(unsigned planes)
 {
-    return (planes & 1 ? 0xffu : 0) | (planes & 2 ? 0xff00u : 0) | (planes & 4 ? 0xff0000u : 0) |
-           (planes & 8 ? 0xff000000u : 0);
+    static const uint32_t bytes[16] = {
+        0x00000000, 0x000000ff, 0x0000ff00, 0x0000ffff, 0x00ff0000, 0x00ff00ff, 0x00ffff00, 0x00ffffff,
+        0xff000000, 0xff0000ff, 0xff00ff00, 0xff00ffff, 0xffff0000, 0xffff00ff, 0xffffff00, 0xffffffff,
+    };
+    return bytes[planes & 15];
 }
 
 static uint32_t replicate(uint8_t value)
@@ -196,18 +199,15 @@ static void notify_write(struct vga *vga, const uint8_t *host, unsigned size)
     vga_touch(vga);
 }
 
-static void write_byte(struct vga *vga, uint64_t address, uint8_t value)
+static void write_linear(struct vga *vga, uint32_t within, uint8_t value)
 {
-    uint32_t within;
-    if (!aperture_offset(vga, address, &within)) {
-        return;
-    }
-    if (vga_dispi_linear(vga)) {
-        uint8_t *byte = linear_byte(vga, within);
-        notify_write(vga, byte, 1);
-        *byte = value;
-        return;
-    }
+    uint8_t *byte = linear_byte(vga, within);
+    notify_write(vga, byte, 1);
+    *byte = value;
+}
+
+static void write_planes(struct vga *vga, uint32_t within, uint8_t value)
+{
     struct target target = find_target(vga, within, false);
     uint8_t *planes = vga_planes(vga, target.offset);
     uint32_t mask = expand_mask(target.write_mask), old = load_le32(planes);
@@ -220,8 +220,19 @@ static void write_byte(struct vga *vga, uint64_t address, uint8_t value)
 
 static void aperture_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
-    for (unsigned i = 0; i < size; i++) {
-        write_byte(opaque, offset + i, (uint8_t)(value >> (8 * i)));
+    struct vga *vga = opaque;
+    bool linear = vga_dispi_linear(vga);
+
+    for (unsigned i = 0; i < size; i++, value >>= 8) {
+        uint32_t within;
+        if (!aperture_offset(vga, offset + i, &within)) {
+            continue;
+        }
+        if (linear) {
+            write_linear(vga, within, (uint8_t)value);
+        } else {
+            write_planes(vga, within, (uint8_t)value);
+        }
     }
 }
 
