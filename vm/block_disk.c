@@ -74,6 +74,7 @@ static void disk_work_on(struct disk *disk, struct block_request *request)
     pthread_mutex_lock(&disk->mutex);
     disk->busy = false;
     disk->unsettled |= request->op == BLOCK_WRITE || request->op == BLOCK_DISCARD;
+    disk->last_error = result < 0 ? result : disk->last_error;
     request->host_result = result;
     request->host_state = HOST_DONE;
     list_append(&disk->done, request);
@@ -326,4 +327,14 @@ void disk_destroy(struct disk *disk)
     pthread_cond_destroy(&disk->work);
     pthread_mutex_destroy(&disk->mutex);
     free(disk);
+}
+
+int disk_last_error(struct disk *disk)
+{
+    int result;
+
+    pthread_mutex_lock(&disk->mutex);
+    result = disk->last_error;
+    pthread_mutex_unlock(&disk->mutex);
+    return result;
 }

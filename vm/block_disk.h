@@ -48,6 +48,7 @@ struct disk {
     bool held;                          /* the VM's thread does */
     bool stop;
     bool unsettled; /* written to since the last settling */
+    int last_error; /* of a request, for `info block`; 0: none yet */
     int done_count; /* length of `done`; atomic, to be looked at without the mutex */
 };
 
@@ -67,5 +68,8 @@ void disk_serve(struct disk *disk);
 /* Keep the worker away from the image, with nothing under way at the host; then give it back. */
 void disk_hold(struct disk *disk);
 void disk_release(struct disk *disk);
+
+/* The host's last error on a request, 0 if there was none. */
+int disk_last_error(struct disk *disk);
 
 #endif

@@ -236,6 +236,7 @@ static void drives_print_one(struct disk *disk, void *opaque)
     const struct block *block = &disk->block;
     const struct image *image = disk->image;
     const struct block_counters *counters = &block->counters;
+    int last_error = disk_last_error(disk);
 
     if (!image) {
         fprintf(out, "%s: [not inserted]\n", block->id);
@@ -257,6 +258,9 @@ static void drives_print_one(struct disk *disk, void *opaque)
             (unsigned long long)counters->reads, (unsigned long long)counters->bytes_read,
             (unsigned long long)counters->writes, (unsigned long long)counters->bytes_written,
             (unsigned long long)counters->flushes, (unsigned long long)counters->errors);
+    if (last_error < 0) {
+        fprintf(out, "    last error: %s\n", strerror(-last_error));
+    }
 }
 
 void drives_print(struct drives *drives, FILE *out)

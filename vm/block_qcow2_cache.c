@@ -43,16 +43,39 @@ static struct qcow2_table *qcow2_cache_find(struct qcow2_cache *cache, uint64_t 
     return NULL;
 }
 
-static struct qcow2_table *qcow2_cache_oldest(struct qcow2_cache *cache)
+/* The table not used for longest; of the clean ones only, NULL if there is none. */
+static struct qcow2_table *qcow2_cache_oldest(struct qcow2_cache *cache, bool clean)
 {
-    struct qcow2_table *oldest = &cache->tables[0];
+    struct qcow2_table *oldest = NULL;
 
-    for (unsigned i = 1; i < cache->count; i++) {
-        if (cache->tables[i].used < oldest->used) {
-            oldest = &cache->tables[i];
+    for (unsigned i = 0; i < cache->count; i++) {
+        struct qcow2_table *table = &cache->tables[i];
+
+        if (!(clean && table->dirty) && (!oldest || table->used < oldest->used)) {
+            oldest = table;
         }
     }
     return oldest;
+}
+
+/* A table to be overwritten. While the disk takes no writes the clean ones must do, so that reading goes on. */
+static int qcow2_cache_make_room(struct qcow2 *q, struct qcow2_cache *cache, int (*evict)(struct qcow2 *q),
+                                 struct qcow2_table **table)
+{
+    int result = 0;
+
+    *table = qcow2_cache_oldest(cache, false);
+    if ((*table)->dirty) {
+        result = evict(q);
+        *table = result < 0 ? qcow2_cache_oldest(cache, true) : *table;
+    }
+    if (!*table) {
+        return result;
+    }
+    if (!(*table)->bytes && !((*table)->bytes = malloc(q->cluster_size))) {
+        return -ENOMEM;
+    }
+    return 0;
 }
 
 int qcow2_cache_get(struct qcow2 *q, struct qcow2_cache *cache, uint64_t offset, bool fresh,
@@ -62,15 +85,9 @@ int qcow2_cache_get(struct qcow2 *q, struct qcow2_cache *cache, uint64_t offset,
     int result = 0;
 
     if (!found) {
-        found = qcow2_cache_oldest(cache);
-        if (found->dirty) {
-            result = evict(q);
-        }
+        result = qcow2_cache_make_room(q, cache, evict, &found);
         if (result < 0) {
             return result;
-        }
-        if (!found->bytes && !(found->bytes = malloc(q->cluster_size))) {
-            return -ENOMEM;
         }
         found->offset = 0;
         if (!fresh) {

@@ -178,6 +178,7 @@ Test(block_drive, a_full_host_is_an_error_of_the_request_and_nothing_else)
     submit(bench, 0, BLOCK_WRITE, 0);
     clock_step_to(&bench->clock, NS_PER_SEC);
     cr_assert_eq(bench->result[0], -ENOSPC);
+    cr_assert_eq(disk_last_error(bench->disk), -ENOSPC);
     disk_hold(bench->disk);
     full = false;
     disk_release(bench->disk);

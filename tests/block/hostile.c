@@ -198,10 +198,10 @@ static void run_mutations(unsigned version, unsigned rounds, uint64_t seed)
 
 Test(block_hostile, mutated_images_never_crash)
 {
-    run_mutations(3, 1500, 42);
+    run_mutations(3, 800, 42);
 }
 
 Test(block_hostile, mutated_old_images_never_crash)
 {
-    run_mutations(2, 500, 43);
+    run_mutations(2, 300, 43);
 }

@@ -595,3 +595,42 @@ Test(block_qcow2, data_never_goes_over_a_table)
     cr_assert_not_null(strstr(error.text, "corrupt"));
     image_close(scratch_open("a.qcow2", "qcow2", 0));
 }
+
+static int refuse_all(void *opaque, enum block_file_access access, uint64_t offset, const struct iovec *iov,
+                      unsigned iov_count, uint64_t length)
+{
+    (void)opaque;
+    (void)access;
+    (void)offset;
+    (void)iov;
+    (void)iov_count;
+    (void)length;
+    return -ENOSPC;
+}
+
+Test(block_qcow2, reading_goes_on_while_the_host_takes_no_writes)
+{
+    static const struct block_file_hook hook = {.before = refuse_all};
+    struct image_create_options options = {.size = 16 * MIB,
+                                           .cluster_bits = 9}; /* more L2 tables than are cached */
+    uint8_t bytes[SECTOR];
+
+    scratch_create("a.qcow2", "qcow2", &options);
+    struct image *image = scratch_open("a.qcow2", "qcow2", IMAGE_WRITE);
+    for (uint64_t sector = 0; sector < 32768; sector += 64) {
+        write_stamp(image, sector, 1, (uint32_t)sector + 1);
+    }
+    cr_assert_eq(image_flush(image), 0);
+    for (uint64_t sector = 0; sector < 6400; sector += 64) {
+        cr_assert_eq(image_discard(image, sector * SECTOR, SECTOR), 0); /* tables changed in memory */
+    }
+    image->file->hook = &hook;
+    for (uint64_t sector = 0; sector < 32768; sector += 64) {
+        cr_assert_eq(read_stamp(image, sector), sector < 6400 ? 0 : (uint32_t)sector + 1);
+    }
+    stamp_fill(bytes, 1, 1);
+    cr_assert_eq(image_write(image, SECTOR, bytes, SECTOR), -ENOSPC);
+    cr_assert_eq(image_flush(image), -ENOSPC);
+    image_close(image);
+    cr_assert_eq(scratch_check("a.qcow2", NULL), 0);
+}
