@@ -27,6 +27,7 @@ struct gen {
     const struct insn *insn; /* the current one */
     unsigned index;          /* its number in the block */
     bool more;               /* the block goes on behind it */
+    uint32_t following;      /* address of that */
     uint32_t linear;         /* its address; CS is flat, so this is EIP too */
     uint8_t traits;          /* enum trait of it */
     bool after_sti;          /* there was an STI, as number sti_index */

@@ -103,6 +103,10 @@ void gen_jcc(struct gen *g)
 {
     enum host_condition condition = (enum host_condition)(g->insn->opcode->byte & 15);
 
+    if (g->more && g->following != next_linear(g)) { /* the block goes on where it jumps to */
+        gen_chain(g, emit_jcc(&g->e, (enum host_condition)(condition ^ 1), NULL), next_linear(g));
+        return;
+    }
     gen_chain(g, emit_jcc(&g->e, condition, NULL), branch_target(g));
     if (!g->more) {
         gen_jump(g, next_linear(g));

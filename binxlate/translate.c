@@ -3,10 +3,11 @@
  * From a run of guest instructions to a block.
  *
  * A run ends at a control transfer, before an instruction that crosses the page and at BLOCK_INSNS_MAX. It is decoded whole
- * before anything is emitted, because the block's head counts it. Two transfers need not end it:
+ * before anything is emitted, because the block's head counts it. Some transfers need not end it:
  *
- *   Jcc forwards   the run goes on behind it; who jumps gives back what was counted for the rest
- *   JMP            the run goes on at the target, in the same page, unless it has been there
+ *   Jcc forwards           the run goes on behind it; who jumps gives back what was counted for the rest
+ *   JMP                    the run goes on at the target, in the same page, unless it has been there
+ *   Jcc, JMP to its start  the loop is unrolled: the run goes on there; who leaves the loop gives back
  *
  * An instruction that crosses the page is a run of its own, with its tail in another frame.
  *
@@ -22,8 +23,8 @@
 /* Bytes that one instruction and its share of stubs can take, at most. */
 enum { INSN_CODE_MAX = 256, HEAD_CODE_MAX = 512, INSN_BYTES_MAX = 15 };
 
-/* Instructions of a run after which it ends at the next transfer. */
-enum { LONG_RUN = 16 };
+/* Instructions of a run after which it ends at the next transfer; the same for the loop that it is. */
+enum { LONG_RUN = 16, UNROLLED_RUN = 24 };
 
 struct run_text {
     struct insn insn[BLOCK_INSNS_MAX];
@@ -60,7 +61,10 @@ static bool goes_on(const struct run_text *run, unsigned mode, uint32_t *linear)
         return false;
     }
     *linear = next;
-    if (gen_is_jump(last)) {
+    if ((gen_is_jump(last) || gen_is_jcc(last)) && target == run->linear[0]) {
+        *linear = target;
+        TRY(run->count < UNROLLED_RUN);
+    } else if (gen_is_jump(last)) {
         *linear = target;
         TRY(run->count < LONG_RUN && !has_been_at(run, target));
     } else if (gen_is_jcc(last)) {
@@ -148,6 +152,7 @@ static void generate(struct gen *g, const struct run_text *run)
         g->insn = &run->insn[g->index];
         g->linear = run->linear[g->index];
         g->more = g->index + 1 < run->count;
+        g->following = g->more ? run->linear[g->index + 1] : 0;
         g->traits = g->block->traits[g->index];
         gen_insn(g);
     }
