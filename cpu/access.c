@@ -213,7 +213,7 @@ static void check_breakpoints(struct vcpu *cpu, lin_t linear, unsigned size, boo
 bool access_read(struct vcpu *cpu, unsigned seg, uint32_t offset, void *bytes, unsigned size, unsigned align)
 {
     struct span span;
-    lin_t linear;
+    lin_t linear = 0;
 
     TRY(segment_check(cpu, seg, offset, size, align, false, &linear));
     TRY(find_span(cpu, linear, size, ACCESS_READ | view_flag(cpu), &span));
@@ -226,7 +226,7 @@ bool access_write(struct vcpu *cpu, unsigned seg, uint32_t offset, const void *b
                   unsigned align)
 {
     struct span span;
-    lin_t linear;
+    lin_t linear = 0;
 
     TRY(segment_check(cpu, seg, offset, size, align, true, &linear));
     TRY(find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span));
@@ -239,7 +239,7 @@ bool access_rmw_begin(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rm
                       unsigned size)
 {
     struct span span;
-    lin_t linear;
+    lin_t linear = 0;
 
     TRY(segment_check(cpu, seg, offset, size, size, true, &linear));
     TRY(find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span));
@@ -286,7 +286,7 @@ static unsigned natural_alignment(unsigned size)
 bool mem_probe_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, unsigned size)
 {
     struct span span;
-    lin_t linear;
+    lin_t linear = 0;
 
     TRY(segment_check(cpu, seg, offset, size, natural_alignment(size), true, &linear));
     return find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span);
@@ -295,7 +295,7 @@ bool mem_probe_write(struct vcpu *cpu, enum sreg seg, uint32_t offset, unsigned 
 bool access_probe_read(struct vcpu *cpu, unsigned seg, uint32_t offset, unsigned size)
 {
     struct span span;
-    lin_t linear;
+    lin_t linear = 0;
 
     TRY(segment_check(cpu, seg, offset, size, 0, false, &linear));
     return find_span(cpu, linear, size, ACCESS_READ | view_flag(cpu), &span);
