@@ -250,7 +250,7 @@ Test(i82077, drive_types_follow_the_disks)
     static const struct {
         uint32_t kib;
         enum i82077_drive_type type;
-    } disks[] = {{360, I82077_360K},   {720, I82077_720K},  {1200, I82077_1200K}, {1440, I82077_1440K},
+    } disks[] = {{360, I82077_360K},   {720, I82077_720K},   {1200, I82077_1200K}, {1440, I82077_1440K},
                  {1680, I82077_1440K}, {2880, I82077_2880K}, {0, I82077_1440K},    {1000, I82077_1440K}};
 
     for (unsigned i = 0; i < ARRAY_LEN(disks); i++) {
