@@ -121,7 +121,6 @@ bool promote_page(struct binxlate *x, uint32_t linear, bool write)
     }
     if (++record_of(x, view)->refused > REFUSED_MAX && record_of(x, view)->refused > window->calls) {
         close_window(x, view);
-        record_of(x, view)->needed = LOOKS_MAX;
     }
     return false;
 }
