@@ -21,11 +21,11 @@
 #include "binxlate/engine.h"
 
 enum {
-    LOOKS_USER = 64,
+    LOOKS_USER = 8,
     LOOKS_KERNEL = 64,
     LOOKS_MAX = 1 << 20, /* where doubling stops */
-    CALLS_FIRST = 64,
-    CALLS_PER_LOOK = 1,
+    CALLS_FIRST = 400,
+    CALLS_PER_LOOK = 2,
     REFUSED_MAX = 512, /* pages that a window may refuse before that is held against those it took */
 };
 
