@@ -72,8 +72,9 @@ void binxlate_print(const struct binxlate *x, FILE *out)
             N(stats->interpreted), N(stats->callouts));
     fprintf(out, "blocks         %llu made, %llu dropped; %llu jumps chained\n", N(stats->blocks_made),
             N(stats->blocks_invalidated), N(stats->chains));
-    fprintf(out, "code buffer    %.1f of %.0f MiB, emptied %llu times\n", mib(x->code.used),
-            mib(x->code.size), N(stats->buffer_resets));
+    fprintf(out, "code buffer    %.1f of %.0f MiB, emptied %llu times; records %.1f of %.0f MiB\n",
+            mib(x->code.used), mib(x->code.size), N(stats->buffer_resets), mib(x->arena.used),
+            mib(x->arena.size));
     fprintf(out, "exits          %llu call-out, %llu look-up, %llu verify, %llu fault, %llu budget\n",
             N(stats->callouts), N(stats->exits_lookup), N(stats->exits_verify), N(stats->host_faults),
             N(stats->exits_budget));
