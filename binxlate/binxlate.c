@@ -11,8 +11,8 @@
 #include "binxlate/engine.h"
 #include "cpu/fpu.h"
 
-#define CODE_SIZE  ((size_t)(18 * MIB))
-#define ARENA_SIZE ((size_t)(20 * MIB))
+#define CODE_SIZE  ((size_t)(16 * MIB))
+#define ARENA_SIZE ((size_t)(18 * MIB))
 
 static int allocate_tables(struct binxlate *x, struct error *error)
 {
