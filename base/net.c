@@ -123,6 +123,19 @@ static void tap_frame(struct net_port *port, bool sent, const uint8_t *frame, si
     }
 }
 
+/* The frame that `port` offers was taken. A direct peer may answer from inside receive(), as libslirp does to DHCP; that it
+ * answers shows that it took the frame, and the taps must see the question before the answer. */
+static void tap_offered(struct net_port *port)
+{
+    const uint8_t *frame = port->offered;
+
+    if (frame) {
+        port->offered = NULL;
+        tap_frame(port, true, frame, port->offered_length);
+        tap_frame(port->peer, false, frame, port->offered_length);
+    }
+}
+
 bool net_port_send(struct net_port *port, const uint8_t *frame, size_t length)
 {
     struct net_port *peer = port->peer;
@@ -131,6 +144,9 @@ bool net_port_send(struct net_port *port, const uint8_t *frame, size_t length)
         port->lost_frames++;
         return true;
     }
+    tap_offered(peer);
+    port->offered = frame;
+    port->offered_length = length;
     if (peer->clock) {
         port->starved = !queue_push(peer, frame, length);
     } else {
@@ -141,12 +157,12 @@ bool net_port_send(struct net_port *port, const uint8_t *frame, size_t length)
         }
     }
     if (port->starved) {
+        port->offered = NULL;
         return false;
     }
     port->sent_frames++;
     port->sent_bytes += length;
-    tap_frame(port, true, frame, length);
-    tap_frame(peer, false, frame, length);
+    tap_offered(port);
     return true;
 }
 

@@ -47,7 +47,7 @@ struct net_port_ops {
     void (*destroy)(void *owner);
 };
 
-/* Sees every frame that was taken. `sent`: by the port the tap is on. */
+/* Sees every frame that was taken, in the order of sending. `sent`: by the port the tap is on. */
 struct net_tap {
     void (*frame)(struct net_tap *tap, bool sent, const uint8_t *frame, size_t length);
     void (*destroy)(struct net_tap *tap);
@@ -69,6 +69,8 @@ struct net_port {
     bool plugged;              /* set_link at this end */
     bool starved;              /* our last frame was refused */
     struct net_tap *tap;       /* owned; NULL: none */
+    const uint8_t *offered;    /* inside net_port_send(): the frame, until the taps saw it; else NULL */
+    size_t offered_length;
 
     /* queued ports */
     struct clock *clock; /* NULL: a direct port */

@@ -283,3 +283,78 @@ Test(net_pcap, writes_the_header_and_each_frame)
     net_port_init(&port, "net0", &adapter_ops, NULL);
     cr_assert_lt(net_pcap_open(&port, "/nonexistent/file", &bench->clock, &error), 0);
 }
+
+/* A back end that answers each frame before it returns, as libslirp answers DHCP. */
+static bool echo_receive(void *owner, const uint8_t *frame, size_t length)
+{
+    struct adapter *echo = owner;
+    uint8_t answer[NET_FRAME_MAX];
+
+    memcpy(answer, frame, length);
+    answer[0] ^= 0xff;
+    net_port_send(&echo->port, answer, length);
+    return true;
+}
+
+static const struct net_port_ops echo_ops = {.receive = echo_receive};
+
+struct order_tap {
+    struct net_tap tap;
+    unsigned count;
+    bool sent[8];
+    uint8_t first_byte[8];
+};
+
+static void order_frame(struct net_tap *tap, bool sent, const uint8_t *frame, size_t length)
+{
+    struct order_tap *order = CONTAINER_OF(tap, struct order_tap, tap);
+
+    cr_assert_eq(length, 60);
+    cr_assert_lt(order->count, 8);
+    order->sent[order->count] = sent;
+    order->first_byte[order->count++] = frame[0];
+}
+
+static void order_destroy(struct net_tap *tap)
+{
+    (void)tap;
+}
+
+Test(net_tap, sees_a_question_before_its_answer)
+{
+    struct bench *bench = bench_create();
+    struct order_tap near = {.tap = {order_frame, order_destroy}},
+                     far = {.tap = {order_frame, order_destroy}};
+    uint8_t frame[60] = {0x0f};
+
+    net_port_init(&bench->adapter[1].port, "echo", &echo_ops, &bench->adapter[1]);
+    net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
+    bench->adapter[0].port.tap = &near.tap;
+    bench->adapter[1].port.tap = &far.tap;
+    cr_assert(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    cr_assert_eq(bench->adapter[0].received, 1);
+    cr_assert_eq(near.count, 2);
+    cr_assert(near.sent[0] && !near.sent[1]);
+    cr_assert_eq(near.first_byte[0], 0x0f);
+    cr_assert_eq(near.first_byte[1], 0xf0);
+    cr_assert_eq(far.count, 2);
+    cr_assert(!far.sent[0] && far.sent[1]);
+    bench_destroy(bench);
+}
+
+Test(net_tap, sees_a_refused_frame_once_it_is_taken)
+{
+    struct bench *bench = bench_create();
+    struct order_tap near = {.tap = {order_frame, order_destroy}};
+    uint8_t frame[60] = {1};
+
+    net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
+    bench->adapter[0].port.tap = &near.tap;
+    bench->adapter[1].full = true;
+    cr_assert_not(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    cr_assert_eq(near.count, 0);
+    bench->adapter[1].full = false;
+    cr_assert(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    cr_assert_eq(near.count, 1);
+    bench_destroy(bench);
+}
