@@ -71,15 +71,18 @@ void gen_call_indirect(struct gen *g)
 /*
  * Where a host return ends up; r8 is the guest's return address. Is it the one behind this call? In the same page the
  * mapping is known: when one changes, the stack is emptied (dispatch.c), and nobody returns to here.
+ *
+ * The address is compared in the upper half of RCX and the mode in the lower, or one could make up for the other.
  */
 void gen_landing(struct gen *g, uint32_t address)
 {
     struct emit *e = &g->e;
-    const struct block *block = g->block;
+    int32_t shift = (int32_t)SHIFT_OF_MODE(g->block->mode);
 
     emit_mov64(e, REG_SCRATCH, HOST_RCX);
-    emit_lea32(e, HOST_RCX,
-               host_mem_index(REG_LINEAR, REG_SHIFT, 0, -(int32_t)(address + SHIFT_OF_MODE(block->mode))));
+    emit_lea32(e, HOST_RCX, host_mem(REG_LINEAR, -(int32_t)address));
+    emit_rorx64(e, HOST_RCX, HOST_RCX, 32);
+    emit_lea64(e, HOST_RCX, host_mem_index(HOST_RCX, REG_SHIFT, 0, -shift));
     gen_require_zero(g, g->x->jump);
     emit_mov64(e, HOST_RCX, REG_SCRATCH);
     gen_chain(g, emit_jmp(e, NULL), address);
