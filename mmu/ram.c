@@ -44,6 +44,33 @@ static uint8_t *map_between_guards(int fd, uint64_t size)
     return host;
 }
 
+int ram_new_file(uint64_t size, struct error *error)
+{
+    int fd = memfd_create("guest-memory", MFD_CLOEXEC);
+    int code;
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0) {
+        return fd;
+    }
+    code = error_set(error, -errno, "cannot create guest memory of %llu KiB: %s",
+                     (unsigned long long)(size / KIB), strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+    }
+    return code;
+}
+
+int ram_exchange(struct ram *ram, int fd, int *old, struct error *error)
+{
+    if (mmap(ram->host, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) ==
+        MAP_FAILED) {
+        return error_set(error, -errno, "cannot map guest memory of %llu KiB: %s",
+                         (unsigned long long)(ram->size / KIB), strerror(errno));
+    }
+    *old = ram->fd;
+    ram->fd = fd;
+    return 0;
+}
+
 int ram_init(struct ram *ram, uint64_t size, struct error *error)
 {
     int code;
@@ -57,10 +84,9 @@ int ram_init(struct ram *ram, uint64_t size, struct error *error)
     }
     ram->size = ALIGN_UP(size, PAGE_SIZE);
 
-    ram->fd = memfd_create("guest-memory", MFD_CLOEXEC);
-    if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0) {
-        code = error_set(error, -errno, "cannot create guest memory of %llu KiB: %s",
-                         (unsigned long long)(ram->size / KIB), strerror(errno));
+    ram->fd = ram_new_file(ram->size, error);
+    if (ram->fd < 0) {
+        code = ram->fd;
         goto close_fd;
     }
     ram->host = map_between_guards(ram->fd, ram->size);
@@ -142,6 +168,13 @@ void ram_watch_clear(struct ram *ram, uint64_t frame, enum ram_watch which)
 {
     if (frame < ram->size >> PAGE_SHIFT) {
         ram->watch[frame] = (uint8_t)(ram->watch[frame] & ~BIT(which));
+    }
+}
+
+void ram_watch_set_all(struct ram *ram, enum ram_watch which)
+{
+    for (uint64_t frame = 0; frame < ram->size >> PAGE_SHIFT; frame++) {
+        ram->watch[frame] = (uint8_t)(ram->watch[frame] | BIT(which));
     }
 }
 

@@ -68,6 +68,18 @@ void ram_fini(struct ram *ram);
 /* Give out the next `size` bytes (page multiple); UINT64_MAX when the memory is used up. */
 roff_t ram_alloc(struct ram *ram, uint64_t size);
 
+/*
+ * Put other contents in place of all there are, at once: `fd` is a memfd of ram_new_file(), which the memory owns on
+ * success; *old is the one there was, now the caller's. Everything derived from the contents is stale: the caller has
+ * notified the watchers of the whole memory and flushes the translation caches. -errno with text; nothing has changed.
+ */
+int ram_exchange(struct ram *ram, int fd, int *old, struct error *error);
+/* A memfd of `size` bytes, all zeros, none of them backed yet. -errno with text. */
+int ram_new_file(uint64_t size, struct error *error);
+
+/* Set one watch on all frames. The caller flushes the translation caches: cheaper than the listeners a frame. */
+void ram_watch_set_all(struct ram *ram, enum ram_watch which);
+
 /* Host pointer to roff; the caller has checked the range against ram->size. */
 static inline uint8_t *ram_ptr(const struct ram *ram, roff_t roff)
 {

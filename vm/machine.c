@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <time.h>
+#include <xxhash.h>
 
 /* A fixed date under -icount: the host's would make every run different. 2024-01-01 00:00:00 UTC. */
 #define ICOUNT_DATE 1704067200
@@ -25,6 +26,15 @@ void machine_free_images(struct machine_images *images)
 {
     firmware_rom_fini(&images->bios);
     firmware_rom_fini(&images->vga_bios);
+}
+
+uint64_t machine_images_hash(const struct machine_images *images)
+{
+    uint64_t bios = XXH3_64bits(images->bios.bytes, images->bios.size);
+
+    return images->vga_bios.bytes
+               ? XXH3_64bits_withSeed(images->vga_bios.bytes, images->vga_bios.size, bios)
+               : bios;
 }
 
 static int machine_add_fw_cfg(struct fw_cfg *fw_cfg, const struct config_fw_cfg *item, struct error *error)

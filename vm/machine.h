@@ -18,6 +18,8 @@ struct machine_images {
 /* Read the firmware into *images (all zero before). Negative errno with the text; free the images either way. */
 int machine_load_images(struct machine_images *images, const struct vm_config *config, struct error *error);
 void machine_free_images(struct machine_images *images);
+/* Of their contents: equal images, equal hashes. */
+uint64_t machine_images_hash(const struct machine_images *images);
 
 /* Load the kernel, and fill in fw_cfg and CMOS. */
 int machine_configure(struct pc *pc, const struct vm_config *config, const struct machine_images *images,

@@ -330,6 +330,7 @@ static int vm_build(struct vm *vm, struct error *error)
     }
     vm->pc = pc_create(&pc_config, &vm->ram, &vm->clock, &vm->log, error);
     vm_net_free_adapters(&pc_config);
+    vm->firmware_hash = machine_images_hash(&images);
     result = vm->pc ? vm_create_cpu(vm, error) : -ENOMEM;
     if (result == 0) {
         result = vm_create_engine(vm, error);
@@ -493,7 +494,7 @@ static void vm_idle(struct vm *vm)
 {
     uint64_t wait = vm_time_left(vm);
     bool forever = wait == UINT64_MAX;
-    uint64_t before = pacer_host_now();
+    uint64_t before = pacer_host_now(), loads = vm->loads;
     unsigned ready = 0;
 
     if (vm->config.limit_ns) {
@@ -503,14 +504,14 @@ static void vm_idle(struct vm *vm)
     }
     if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && !forever) {
         loop_poll(&vm->loop, 0);
-        clock_skip(&vm->clock, wait);
+        clock_skip(&vm->clock, vm->loads == loads ? wait : 0);
         return;
     }
     if (wait > 0) {
         pacer_idle(&vm->pacer, wait);
         ready = loop_poll(&vm->loop, wait);
     }
-    if (vm->clock.policy == CLOCK_ICOUNT && wait != UINT64_MAX) {
+    if (vm->clock.policy == CLOCK_ICOUNT && wait != UINT64_MAX && vm->loads == loads) {
         clock_skip(&vm->clock, ready ? MIN(wait, pacer_host_now() - before) : wait);
     }
 }

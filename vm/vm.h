@@ -24,6 +24,7 @@
 
 struct binxlate;
 struct check;
+struct snapshots;
 
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
 
@@ -57,6 +58,10 @@ struct vm {
     struct pacer pacer;        /* real time: ends slices when timers are due */
 
     struct drives drives;
+
+    struct snapshots *snapshots; /* vm/snapshot.c's; NULL until there are any */
+    uint64_t firmware_hash;      /* XXH3 of the ROM images, for a snapshot's fingerprint */
+    uint64_t loads;              /* snapshots loaded: what was found out about the guest before one is void */
 
     struct chardev *serial[CONFIG_MAX_SERIAL];       /* what the UARTs write to */
     struct chardev *serial_owned[CONFIG_MAX_SERIAL]; /* back ends to destroy (a mux port is the mux's) */

@@ -214,3 +214,38 @@ Test(ram, frames_beyond_the_end_are_ignored)
     cr_assert_eq(record.length, PAGE_SIZE);
     ram_fini(&ram);
 }
+
+Test(ram, exchanged_contents_appear_at_the_same_place)
+{
+    struct ram ram;
+    cr_assert_eq(ram_init(&ram, 4 * PAGE_SIZE, NULL), 0);
+    uint8_t *host = ram.host, byte = 7;
+    host[PAGE_SIZE] = 1;
+    int fd = ram_new_file(ram.size, NULL), old = -1, other = -1;
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(pwrite(fd, &byte, 1, 2 * PAGE_SIZE), 1);
+    cr_assert_eq(ram_exchange(&ram, fd, &old, NULL), 0);
+    cr_assert_eq(ram.host, host);
+    cr_assert_eq(host[PAGE_SIZE], 0);
+    cr_assert_eq(host[2 * PAGE_SIZE], 7);
+    cr_assert_eq(ram_exchange(&ram, old, &other, NULL), 0);
+    cr_assert_eq(other, fd);
+    cr_assert_eq(host[PAGE_SIZE], 1);
+    close(other);
+    ram_fini(&ram);
+}
+
+Test(ram, a_watch_can_be_set_on_all_frames)
+{
+    struct ram ram;
+    cr_assert_eq(ram_init(&ram, 3 * PAGE_SIZE, NULL), 0);
+    struct record record = {.ram = &ram, .clear = RAM_WATCH_DIRTY};
+    ram_set_watcher(&ram, RAM_WATCH_DIRTY, written, &record);
+    ram_watch_set(&ram, 1, RAM_WATCH_DISPLAY);
+    ram_watch_set_all(&ram, RAM_WATCH_DIRTY);
+    ram_watch_notify(&ram, 0, ram.size);
+    cr_assert_eq(record.calls, 3);
+    cr_assert(ram_watched(&ram, PAGE_SIZE), "the display's remains");
+    cr_assert(!ram_watched(&ram, 2 * PAGE_SIZE));
+    ram_fini(&ram);
+}
