@@ -44,8 +44,7 @@ static bool parse_u64(const char *text, uint64_t *value)
     return errno == 0 && *end == '\0';
 }
 
-/* "512", "512M", "1G", "64K": MiB by default. */
-static bool parse_size(const char *text, uint64_t *bytes)
+bool config_parse_size(const char *text, uint64_t *bytes)
 {
     char *end;
     uint64_t unit = MIB;
@@ -127,7 +126,7 @@ static int parse_m(struct vm_config *config, const char *value, struct error *er
     if (!suboption(value, "size", size, sizeof(size))) {
         snprintf(size, sizeof(size), "%s", value);
     }
-    if (!parse_size(size, &config->ram_size)) {
+    if (!config_parse_size(size, &config->ram_size)) {
         return error_set(error, -EINVAL, "-m: '%s' is not a size (examples: 512, 512M, 1G)", value);
     }
     if (config->ram_size < RAM_MIN || config->ram_size > RAM_MAX || config->ram_size % MIB) {
@@ -790,6 +789,15 @@ static const struct option options[] = {
     {"D", "FILE", "log to a file instead of stderr", parse_D},
 };
 
+/* Said again, these add to what was said; of all others the last one counts. */
+static const char *const repeating_options[] = {"accel", "boot",   "device", "drive",   "fw_cfg", "icount",
+                                                "L",     "limit",  "M",      "machine", "net",    "netdev",
+                                                "nic",   "object", "serial", NULL};
+
+/* "help", as the value or at its end, prints a list. */
+static const char *const listing_options[] = {"accel",   "cpu", "d",      "device", "display", "M",
+                                              "machine", "net", "netdev", "nic",    NULL};
+
 static int parse_help(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
@@ -834,8 +842,7 @@ void config_init(struct vm_config *config)
     config->icount_sleep = true;
 }
 
-/* What only makes sense together. */
-static int config_check(struct vm_config *config, struct error *error)
+int config_check(struct vm_config *config, struct error *error)
 {
     if (net_config_check(&config->net, error) < 0) {
         return -EINVAL;
@@ -855,35 +862,69 @@ static int config_check(struct vm_config *config, struct error *error)
     return 0;
 }
 
+static bool is_one_of(const char *name, const char *const *list)
+{
+    while (*list && strcmp(*list, name) != 0) {
+        list++;
+    }
+    return *list;
+}
+
+bool config_find_option(const char *name, struct config_option *info)
+{
+    const struct option *option = option_find(name);
+
+    if (option) {
+        *info = (struct config_option){.name = option->name,
+                                       .argument = option->argument,
+                                       .repeats = is_one_of(name, repeating_options),
+                                       .lists = is_one_of(name, listing_options)};
+    }
+    return option;
+}
+
+int config_next(int argc, char **argv, int *index, struct config_setting *setting, struct error *error)
+{
+    const char *text = argv[(*index)++];
+    const struct option *option;
+
+    if (text[0] != '-') {
+        *setting = (struct config_setting){.option = "hda", .value = text};
+        return 0;
+    }
+    option = option_find(text[1] == '-' ? text + 2 : text + 1);
+    if (!option) {
+        return error_set(error, -EINVAL, "unknown option '%s' (-help lists them)", text);
+    }
+    if (option->argument && *index == argc) {
+        return error_set(error, -EINVAL, "-%s needs a value: %s", option->name, option->argument);
+    }
+    *setting =
+        (struct config_setting){.option = option->name, .value = option->argument ? argv[(*index)++] : NULL};
+    return 0;
+}
+
+int config_set(struct vm_config *config, const struct config_setting *setting, enum config_action *action,
+               struct error *error)
+{
+    int result = option_find(setting->option)->parse(config, setting->value, error);
+
+    *action = result == PARSE_DONE ? CONFIG_DONE : CONFIG_RUN;
+    return MIN(result, 0);
+}
+
 int config_parse(struct vm_config *config, int argc, char **argv, enum config_action *action,
                  struct error *error)
 {
     *action = CONFIG_RUN;
-    for (int i = 1; i < argc; i++) {
-        const char *text = argv[i];
-        const struct option *option;
-        int result;
+    for (int i = 1; i < argc;) {
+        struct config_setting setting;
+        int result = config_next(argc, argv, &i, &setting, error);
 
-        if (text[0] != '-') {
-            result = config_add_ide(config, 0, text, false, error);
-            if (result < 0) {
-                return result;
-            }
-            continue;
+        if (result == 0) {
+            result = config_set(config, &setting, action, error);
         }
-        option = option_find(text[1] == '-' ? text + 2 : text + 1);
-        if (!option) {
-            return error_set(error, -EINVAL, "unknown option '%s' (-help lists them)", text);
-        }
-        if (option->argument && i + 1 == argc) {
-            return error_set(error, -EINVAL, "-%s needs a value: %s", option->name, option->argument);
-        }
-        result = option->parse(config, option->argument ? argv[++i] : NULL, error);
-        if (result == PARSE_DONE) {
-            *action = CONFIG_DONE;
-            return 0;
-        }
-        if (result < 0) {
+        if (result < 0 || *action == CONFIG_DONE) {
             return result;
         }
     }

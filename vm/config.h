@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a VM is made of, as the command line (and later the configuration file) says it.
+ * What a VM is made of, as the command line or a section of a lab's file (vm/lab.h) says it.
  *
  * A plain value: strings are borrowed from argv or the file's text and outlive the VM. Parsing checks everything
  * that can be checked without opening anything, so that a bad value costs one line and no side effect.
@@ -115,6 +115,37 @@ enum config_action {
 /* Parse argv[1..]. Negative errno with one line of text for a bad option. */
 int config_parse(struct vm_config *config, int argc, char **argv, enum config_action *action,
                  struct error *error);
+
+/*
+ * The steps of config_parse(), for a front end that has options from elsewhere (vm/lab.c): config_next() or
+ * config_find_option() say what is there, config_set() takes one option at a time, config_check() comes last and once.
+ */
+
+/* One option with its value, NULL where it takes none. The name is the table's, without the dash. */
+struct config_setting {
+    const char *option, *value;
+};
+
+/* What the table says of an option. */
+struct config_option {
+    const char *name;
+    const char *argument; /* how -help shows the value; NULL: it takes none */
+    bool repeats;         /* said again, it adds to what was said; without: the last one counts */
+    bool lists;           /* "help", as the value or at its end, prints a list */
+};
+
+/* False: there is no option by that name (without the dash). */
+bool config_find_option(const char *name, struct config_option *option);
+/* The setting at argv[*index]; *index moves behind it. */
+int config_next(int argc, char **argv, int *index, struct config_setting *setting, struct error *error);
+/* setting->option must be one that config_find_option() knows, with a value exactly where it takes one. */
+int config_set(struct vm_config *config, const struct config_setting *setting, enum config_action *action,
+               struct error *error);
+/* What only makes sense together. Fills in what was left open. */
+int config_check(struct vm_config *config, struct error *error);
+
+/* "512", "512M", "1G", "64K": MiB by default. */
+bool config_parse_size(const char *text, uint64_t *bytes);
 
 /* The pieces of config_parse() that deal with drives: -drive's value; a file for drive `index` of the shorthands. */
 int config_parse_drive(struct vm_config *config, const char *value, struct error *error);
