@@ -404,6 +404,13 @@ bool i8042_a20(const struct i8042 *kbc)
     return kbc->a20;
 }
 
+unsigned i8042_keyboard_room(const struct i8042 *kbc)
+{
+    unsigned used = kbc->keyboard->port.events.count;
+
+    return used < PS2_QUEUE_SIZE ? PS2_QUEUE_SIZE - 1 - used : 0; /* the last byte is the overrun code's */
+}
+
 uint8_t i8042_leds(const struct i8042 *kbc)
 {
     return kbc->keyboard->leds;

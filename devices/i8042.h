@@ -45,6 +45,9 @@ struct i8042 *i8042_create(struct board *board, const struct i8042_wiring *wirin
 /* Where host input goes: keys to the keyboard, motion and buttons to the mouse. */
 struct input_sink i8042_input(struct i8042 *kbc);
 
+/* Bytes of scan codes the keyboard can still hold back for the guest: a key more than that is lost. */
+unsigned i8042_keyboard_room(const struct i8042 *kbc);
+
 /* The controller's A20 output, and the keyboard's lights (PS2_LED_*). */
 bool i8042_a20(const struct i8042 *kbc);
 uint8_t i8042_leds(const struct i8042 *kbc);

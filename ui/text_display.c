@@ -18,7 +18,7 @@
 #include "devices/display.h"
 #include "ui/ascii_keys.h"
 
-enum { FRAME_NS = 50000000, CTRL_BRACKET = 29 };
+enum { FRAME_NS = 50000000, CTRL_BRACKET = 29, MAX_TYPED = 4096 };
 
 struct text_display {
     struct vm *vm;
@@ -26,6 +26,8 @@ struct text_display {
     struct loop_source frame, keys;
     bool terminal, raw;
     struct termios saved;
+    char typed[MAX_TYPED]; /* not yet in the guest's keyboard */
+    size_t typed_count;
     uint64_t generation;
     enum display_kind kind;
     struct display_text now, drawn;
@@ -118,6 +120,19 @@ static void draw(struct text_display *display)
     display->kind = kind;
 }
 
+/* A keyboard holds few keys back, a pasted line is many: type what fits, the rest when the guest has read. */
+static void type_keys(struct text_display *display)
+{
+    struct i8042 *keyboard = pc_keyboard(display->vm->pc);
+    size_t n = 0;
+
+    while (n < display->typed_count && i8042_keyboard_room(keyboard) >= ASCII_KEY_CODES) {
+        ascii_key_type(keyboard, (uint8_t)display->typed[n++]);
+    }
+    display->typed_count -= n;
+    memmove(display->typed, display->typed + n, display->typed_count);
+}
+
 static void frame_ready(void *opaque, short revents)
 {
     struct text_display *display = opaque;
@@ -125,6 +140,7 @@ static void frame_ready(void *opaque, short revents)
 
     (void)revents;
     if (read(display->frame.fd, &expirations, sizeof(expirations)) > 0) {
+        type_keys(display);
         draw(display);
     }
 }
@@ -145,8 +161,12 @@ static void keys_ready(void *opaque, short revents)
             vm_request_quit(display->vm);
             return;
         }
-        ascii_key_type(pc_keyboard(display->vm->pc), (uint8_t)bytes[i]);
+        if (display->typed_count <
+            MAX_TYPED) { /* the guest has not read its keyboard for long: the key is lost */
+            display->typed[display->typed_count++] = bytes[i];
+        }
     }
+    type_keys(display);
 }
 
 /* Keys one by one and unechoed, signals included, as long as the display lives. */
