@@ -14,16 +14,6 @@
 
 #include "base/clock.h"
 
-static void loop_drain_wake(void *opaque, short revents)
-{
-    struct loop *loop = opaque;
-    uint64_t count;
-    ssize_t n = read(loop->wake_fd, &count, sizeof(count));
-
-    (void)revents;
-    (void)n; /* EAGAIN: somebody else's wake was drained already */
-}
-
 int loop_init(struct loop *loop, struct error *error)
 {
     memset(loop, 0, sizeof(*loop));
@@ -31,9 +21,6 @@ int loop_init(struct loop *loop, struct error *error)
     if (loop->wake_fd < 0) {
         return error_set(error, -errno, "cannot create an eventfd: %s", strerror(errno));
     }
-    loop->wake_source =
-        (struct loop_source){.fd = loop->wake_fd, .events = POLLIN, .ready = loop_drain_wake, .opaque = loop};
-    loop_add(loop, &loop->wake_source);
     return 0;
 }
 
@@ -99,12 +86,13 @@ short loop_watched(const struct loop *loop, int number)
     return number >= 0 && (size_t)number < loop->count ? loop->pollfds[number].revents : 0;
 }
 
-/* Fill in the pollfd array: the sources first, then what the pollers name. Returns the number of sources in it. */
+/* Fill in the pollfd array: the wakes, the sources, then what the pollers name. Returns how many the first two are. */
 static size_t loop_collect(struct loop *loop, uint64_t *timeout_ns)
 {
     size_t count;
 
     loop->count = 0;
+    loop_watch(loop, loop->wake_fd, POLLIN);
     for (struct loop_source *source = loop->sources; source; source = source->next) {
         if (source->events && loop_watch(loop, source->fd, source->events) < 0) {
             break;
@@ -112,9 +100,23 @@ static size_t loop_collect(struct loop *loop, uint64_t *timeout_ns)
     }
     count = loop->count;
     for (struct loop_poller *poller = loop->pollers; poller; poller = poller->next) {
-        poller->prepare(poller->opaque, loop, timeout_ns);
+        if (poller->prepare) {
+            poller->prepare(poller->opaque, loop, timeout_ns);
+        }
     }
     return count;
+}
+
+/* Spend the wakes of this poll, before anybody looks for what they were about. */
+static void loop_drain_wake(struct loop *loop)
+{
+    uint64_t count;
+
+    if (loop->count > 0 && loop->pollfds[0].fd == loop->wake_fd && loop->pollfds[0].revents) {
+        ssize_t n = read(loop->wake_fd, &count, sizeof(count));
+
+        (void)n; /* EAGAIN: there is nothing left to spend */
+    }
 }
 
 /* The source that watches fd now; a callback may have removed the one that was polled. */
@@ -147,8 +149,12 @@ unsigned loop_poll(struct loop *loop, uint64_t timeout_ns)
     struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_SEC),
                                .tv_nsec = (long)(wait_ns % NS_PER_SEC)};
     int ready = ppoll(loop->pollfds, loop->count, wait_ns == UINT64_MAX ? NULL : &timeout, NULL);
-    unsigned run = loop_tell_pollers(loop, ready < 0, wait_ns < timeout_ns);
+    unsigned run;
 
+    if (ready > 0) {
+        loop_drain_wake(loop);
+    }
+    run = loop_tell_pollers(loop, ready < 0, wait_ns < timeout_ns);
     if (ready <= 0) {
         return run;
     }
@@ -170,4 +176,7 @@ void loop_wake(struct loop *loop)
     ssize_t n = write(loop->wake_fd, &one, sizeof(one));
 
     (void)n; /* EAGAIN: a wake is pending already */
+    if (loop->woken) {
+        loop->woken(loop->woken_opaque);
+    }
 }

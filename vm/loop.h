@@ -26,10 +26,11 @@ struct loop_source {
 
 /*
  * Somebody with descriptors of his own that change from poll to poll, such as a library's. Before a poll he names them
- * with loop_watch() and may shorten the time it sleeps; afterwards he asks for each with loop_watched().
+ * with loop_watch() and may shorten the time it sleeps; afterwards he asks for each with loop_watched(). Or somebody whom
+ * another thread has left work: the wakes before polled() are spent, one that comes later ends the next poll.
  */
 struct loop_poller {
-    void (*prepare)(void *opaque, struct loop *loop, uint64_t *timeout_ns);
+    void (*prepare)(void *opaque, struct loop *loop, uint64_t *timeout_ns); /* NULL: nothing to say */
     void (*polled)(void *opaque, struct loop *loop, bool failed);
     void *opaque;
     struct loop_poller *next; /* owned by the loop while added */
@@ -41,7 +42,10 @@ struct loop {
     struct pollfd *pollfds; /* scratch, owned */
     size_t capacity, count; /* of pollfds */
     int wake_fd;            /* eventfd */
-    struct loop_source wake_source;
+    /* Called by loop_wake() on the thread that calls it, after the wake: whoever shares a processor among loops gives
+     * this one its turn. Set before another thread knows the loop; must be as safe as loop_wake(). NULL: nobody. */
+    void (*woken)(void *opaque);
+    void *woken_opaque;
 };
 
 int loop_init(struct loop *loop, struct error *error);
@@ -61,7 +65,8 @@ short loop_watched(const struct loop *loop, int number);
  * were run; a poller that was there to be called early counts. */
 unsigned loop_poll(struct loop *loop, uint64_t timeout_ns);
 
-/* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and from signal handlers. */
+/* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and, as far as loop->woken is, from signal
+ * handlers. */
 void loop_wake(struct loop *loop);
 
 #endif
