@@ -475,6 +475,71 @@ Test(lab, there_is_a_largest_lab)
     free(text);
 }
 
+/* Files from pieces that mean something and bytes that do not: accepted, or refused with one line. */
+Test(lab, no_file_does_harm, .timeout = 60)
+{
+    static const char *const pieces[] = {"[vm \"a\"]",
+                                         "[vm \"b\"]",
+                                         "[lab]",
+                                         "\n",
+                                         "\n",
+                                         "\n",
+                                         "\r\n",
+                                         "m = 64",
+                                         "kernel = k",
+                                         "append = \"",
+                                         "\"",
+                                         "\\",
+                                         "\\x",
+                                         " ; ",
+                                         "#",
+                                         "=",
+                                         ":",
+                                         "[",
+                                         "]",
+                                         " ",
+                                         "snapshot = on",
+                                         "serial = null",
+                                         "drive = file=x",
+                                         "cap = 5",
+                                         "pcpus = 2",
+                                         "\xef\xbb\xbf",
+                                         "\001",
+                                         "nic = user",
+                                         "-m",
+                                         "0123456789012345678901234567890123456789"};
+    uint64_t state = 2;
+    unsigned accepted = 0;
+
+    for (unsigned turn = 0; turn < 20000; turn++) {
+        char text[4096];
+        size_t length = 0;
+        struct lab lab;
+        struct error error;
+
+        for (unsigned i = 0; i < 60 && length < sizeof(text) - 64; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            if ((state >> 33) % 25 == 0) {
+                text[length++] = (char)(state >> 50);
+            } else if ((state >> 33) % 25 == 1) {
+                break;
+            } else {
+                strcpy(text + length, pieces[(state >> 40) % ARRAY_LEN(pieces)]);
+                length += strlen(text + length);
+            }
+        }
+        write_bytes("a.ini", text, length);
+        if (load(&lab, "a.ini", &error) == 0) {
+            accepted++;
+            cr_assert_geq(lab.count, 1);
+        } else {
+            cr_assert(error.text[0] && !strchr(error.text, '\n'));
+        }
+        lab_free(&lab);
+    }
+    cr_assert_gt(accepted, 100, "%u of the files were right", accepted);
+}
+
 /* ---- what VMs may not do to each other ---- */
 
 Test(lab, one_vm_has_the_terminal)
