@@ -16,6 +16,10 @@
  * sender keeps the frame and is told through writable(). A device that has no buffer refuses in receive() and calls
  * net_port_ready() when it has one. A frame sent while a link is down, or over a cable that ends nowhere, is lost.
  *
+ * Two things that no wire has, but that spare work where both ends are programs: a sender says net_port_flush() when it has no
+ * more for now, so that a back end may collect frames and pass them on together; and a back end that ends TCP connections itself
+ * takes segments longer than any MTU (long_tcp), so that an adapter that cuts packets into segments need not.
+ *
  * Frames in a queue are on the wire: a snapshot does not contain them, as it does not contain what is on a real one.
  */
 #ifndef BASE_NET_H
@@ -43,8 +47,12 @@ struct net_port_ops {
     void (*writable)(void *owner);
     /* The cable was plugged in or out, at either end. NULL if of no interest. */
     void (*link_changed)(void *owner, bool up);
+    /* The sender has no more frames for now. NULL for whoever passes on each at once. */
+    void (*flush)(void *owner);
     /* Back ends: free the owner, port included. NULL for devices. */
     void (*destroy)(void *owner);
+    /* TCP segments of up to NET_FRAME_MAX are as good as shorter ones, whatever MTU and MSS are. */
+    bool long_tcp;
 };
 
 /* Sees every frame that was taken, in the order of sending. `sent`: by the port the tap is on. */
@@ -100,6 +108,20 @@ bool net_port_is_up(const struct net_port *port);
 /* Send from this end to the other. False: refused, keep the frame and wait for writable(). Frames of an impossible
  * length, and frames into a link that is down, are taken and lost. */
 bool net_port_send(struct net_port *port, const uint8_t *frame, size_t length);
+/* Nothing more to send for now: call it after the last net_port_send() of several. */
+static inline void net_port_flush(struct net_port *port)
+{
+    if (port->peer && port->peer->ops->flush) {
+        port->peer->ops->flush(port->peer->owner);
+    }
+}
+
+/* May TCP segments be longer than the MTU? */
+static inline bool net_port_takes_long_tcp(const struct net_port *port)
+{
+    return port->peer && port->peer->ops->long_tcp;
+}
+
 /* The owner of a queued port can receive again. */
 void net_port_ready(struct net_port *port);
 

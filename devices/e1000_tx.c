@@ -11,7 +11,8 @@
  *
  * The bytes of a packet's descriptors are collected in tx.frame. Without segmentation the packet goes out at its last
  * descriptor. With it, tx.frame holds the headers and up to MSS bytes; it goes out when it is full and more data comes, or
- * at the end. So nothing longer than a frame is ever collected, however long the packet says it is.
+ * at the end. So nothing longer than a frame is ever collected, however long the packet says it is. Where the other end of the
+ * cable takes long TCP segments (base/net.h) a frame holds as many times MSS bytes as fit into tx.frame.
  *
  * What a guest may get wrong: headers longer than the packet, MSS 0, frames without end, offsets outside the frame. A packet
  * that cannot be sent is dropped whole and its descriptors are completed. Every offset is checked against what was really
@@ -45,6 +46,7 @@ enum {
     TCP_PSH = 8,
     KICK_DESCRIPTORS = 256, /* bounds of a kick */
     KICK_FRAMES = 256,
+    KICK_BYTES = 512 << 10,
     FRAME_ROOM = NET_FRAME_MAX - ETHERNET_VLAN_TAG_SIZE,
 };
 
@@ -239,6 +241,16 @@ static void load_context(struct e1000 *nic, const uint8_t *descriptor)
     }
 }
 
+/* Bytes of payload for each frame of a segmented packet: MSS, or several of them. */
+static uint16_t segment_size(const struct e1000 *nic, const struct e1000_context *context)
+{
+    uint32_t room = FRAME_ROOM - context->hdrlen;
+
+    return context->tcp && net_port_takes_long_tcp(&nic->port) && !e1000_loops_back(nic)
+               ? (uint16_t)(room - room % context->mss)
+               : context->mss;
+}
+
 /* The first descriptor of a packet decides how it is treated. */
 static void begin_packet(struct e1000 *nic, const struct piece *piece)
 {
@@ -257,6 +269,8 @@ static void begin_packet(struct e1000 *nic, const struct piece *piece)
                    tx->active.hdrlen, tx->active.mss);
         e1000_count(nic, E1000_STAT_TSCTFC, 1);
         tx->bad = true;
+    } else if (tx->segmenting) {
+        tx->active.mss = segment_size(nic, &tx->active);
     }
 }
 
@@ -431,19 +445,21 @@ static void retire(struct e1000 *nic)
     }
 }
 
-void e1000_tx_run(struct e1000 *nic)
+/* Send until the ring is empty, the wire refuses, or it is enough for one kick. */
+static void run_ring(struct e1000 *nic)
 {
     struct e1000_tx *tx = &nic->tx;
-    unsigned descriptors = 0, frames = 0;
+    unsigned descriptors = 0, frames = 0, bytes = 0;
 
     while (may_run(nic)) {
         if (tx->ready) {
+            bytes += tx->size;
+            frames++;
             if (!send_frame(nic)) {
                 return; /* goes on when the wire is writable */
             }
-            frames++;
         }
-        if (descriptors == KICK_DESCRIPTORS || frames == KICK_FRAMES) {
+        if (descriptors == KICK_DESCRIPTORS || frames == KICK_FRAMES || bytes >= KICK_BYTES) {
             timer_arm(&tx->resume, clock_now(nic->device.board->clock) + RESUME_NS);
             return;
         }
@@ -455,6 +471,12 @@ void e1000_tx_run(struct e1000 *nic)
             descriptors++;
         }
     }
+}
+
+void e1000_tx_run(struct e1000 *nic)
+{
+    run_ring(nic);
+    net_port_flush(&nic->port);
 }
 
 static void resume_fire(void *opaque)

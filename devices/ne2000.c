@@ -192,6 +192,7 @@ static void transmit(struct ne2000 *nic)
         nic->unsent = true; /* TXP stays set until the wire takes it */
         return;
     }
+    net_port_flush(&nic->port);
     finish_transmit(nic, TSR_PTX);
 }
 

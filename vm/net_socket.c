@@ -4,8 +4,9 @@
  * -netdev socket and -netdev stream speak, so either end may be theirs.
  *
  * A server takes one client at a time; a new one replaces the old. While nobody is connected frames are lost, as on a cable
- * that hangs loose at the far end. Output that the socket does not take waits in a bounded buffer; when that is full the
- * adapter is told to wait. Input is read only as fast as the adapter takes frames, so the far end is slowed down by TCP.
+ * that hangs loose at the far end. Output is collected until the sender has no more or there is a good deal of it; what the
+ * socket does not take waits in a bounded buffer, and when that is full the adapter is told to wait. Input is read only as fast as
+ * the adapter takes frames, so the far end is slowed down by TCP.
  *
  * The peer is not trusted: a length that no frame has ends the connection with one line.
  */
@@ -21,13 +22,20 @@
 
 #include "vm/net.h"
 
-enum { LENGTH_SIZE = 4, IN_SIZE = 128 * 1024, OUT_SIZE = 512 * 1024, READS = 4 /* a turn of the loop */ };
+enum {
+    LENGTH_SIZE = 4,
+    IN_SIZE = 128 * 1024,
+    OUT_SIZE = 512 * 1024,
+    ENOUGH = 64 * 1024 /* to send */,
+    READS = 4 /* a turn of the loop */
+};
 
 struct net_socket {
     struct net_port port;
     struct loop *loop;
     struct loop_source listener, stream; /* stream.fd -1: not connected */
     char *unlink_path;                   /* unix socket to remove at the end; owned */
+    bool clogged;                        /* the socket took no more when it was last tried */
     size_t in_start, in_end, out_start, out_end;
     uint8_t in[IN_SIZE], out[OUT_SIZE];
 };
@@ -63,6 +71,7 @@ static void disconnect(struct net_socket *s)
         s->stream.fd = -1;
     }
     s->in_start = s->in_end = s->out_start = s->out_end = 0;
+    s->clogged = false;
     tell_writable(s);
 }
 
@@ -93,10 +102,12 @@ static void accept_client(void *opaque, short revents)
 
 static void drain(struct net_socket *s)
 {
+    s->clogged = false;
     while (s->out_start < s->out_end) {
         ssize_t n = send(s->stream.fd, s->out + s->out_start, s->out_end - s->out_start, MSG_NOSIGNAL);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            s->clogged = true;
             break;
         }
         if (n <= 0) {
@@ -130,8 +141,21 @@ static bool socket_receive(void *owner, const uint8_t *frame, size_t length)
     memcpy(s->out + s->out_end, &header, LENGTH_SIZE);
     memcpy(s->out + s->out_end + LENGTH_SIZE, frame, length);
     s->out_end += LENGTH_SIZE + length;
-    drain(s);
+    if (!s->clogged && s->out_end - s->out_start >= ENOUGH) {
+        drain(s);
+    } else {
+        watch(s);
+    }
     return true;
+}
+
+static void socket_flush(void *owner)
+{
+    struct net_socket *s = owner;
+
+    if (s->out_end > s->out_start) {
+        drain(s);
+    }
 }
 
 /* ---- input ----------------------------------------------------------------------------------------------- */
@@ -227,7 +251,7 @@ static void socket_destroy(void *owner)
 }
 
 static const struct net_port_ops socket_ops = {
-    .receive = socket_receive, .writable = socket_writable, .destroy = socket_destroy};
+    .receive = socket_receive, .writable = socket_writable, .flush = socket_flush, .destroy = socket_destroy};
 
 /* A socket that listens at, or is connected to, the configured address; negative errno. */
 static int open_socket(const struct net_socket_config *config)

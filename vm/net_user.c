@@ -214,7 +214,9 @@ static void user_destroy(void *owner)
     free(user);
 }
 
-static const struct net_port_ops user_ops = {.receive = user_receive, .destroy = user_destroy};
+/* libslirp ends the guest's connections and writes what they carry to a socket: a long segment is one write. */
+static const struct net_port_ops user_ops = {
+    .receive = user_receive, .destroy = user_destroy, .long_tcp = true};
 
 static void user_fill_config(SlirpConfig *slirp, const struct net_user_config *config)
 {

@@ -61,7 +61,7 @@ static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
 struct wire {
     struct net_port port;
-    unsigned count, refuse;
+    unsigned count, refuse, flushes, unflushed;
     size_t length[600];
     uint8_t frame[600][2048]; /* the first bytes of each */
 };
@@ -78,10 +78,21 @@ static bool wire_receive(void *owner, const uint8_t *frame, size_t length)
         memcpy(wire->frame[wire->count], frame, MIN(length, sizeof(wire->frame[0])));
     }
     wire->count++;
+    wire->unflushed++;
     return true;
 }
 
-static const struct net_port_ops wire_ops = {.receive = wire_receive};
+static void wire_flush(void *owner)
+{
+    struct wire *wire = owner;
+    wire->flushes++;
+    wire->unflushed = 0;
+}
+
+static const struct net_port_ops wire_ops = {.receive = wire_receive, .flush = wire_flush};
+/* Of a back end that takes TCP segments of any length. */
+static const struct net_port_ops long_wire_ops = {
+    .receive = wire_receive, .flush = wire_flush, .long_tcp = true};
 
 static struct e1000 *find_nic(struct fake_board *fb)
 {
@@ -919,6 +930,39 @@ Test(e1000, cuts_a_long_packet_into_segments_however_it_is_described)
     }
 }
 
+/* Eleven times 1460 bytes and the headers are the longest frame; the rest is another one. */
+Test(e1000, leaves_segments_long_for_a_back_end_that_takes_them)
+{
+    struct fake_board *fb = machine_create();
+    struct wire *wire = find_wire(fb);
+    wire->port.ops = &long_wire_ops;
+    unsigned tail = queue_segmented(fb, 0, 30 * 1460, 1460, 16000);
+    out(fb, TDT, tail);
+    cr_assert_eq(in(fb, TDH), tail);
+    cr_assert_eq(wire->count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        size_t bytes = i < 2 ? 11 * 1460 : 8 * 1460;
+        const uint8_t *frame = wire->frame[i];
+        cr_assert_eq(wire->length[i], 54 + bytes);
+        cr_assert_eq(load_be16(frame + 16), 40 + bytes);
+        cr_assert_eq(load_be32(frame + 38), (uint32_t)(0xfffffff0 + i * 11 * 1460));
+        cr_assert_eq(frame[47], i == 2 ? 0x19 : 0x10);
+        cr_assert_eq(frame[54], (uint8_t)(i * 11 * 1460 * 7));
+    }
+    wire->count = 0;
+    tail = queue_segmented(fb, tail, 1200, 100, 16000);
+    out(fb, TDT, tail);
+    cr_assert_eq(wire->count, 1);
+    cr_assert(checksums_right(wire->frame[0]));
+    /* To itself it sends what its own receiver takes. */
+    out(fb, RCTL, in(fb, RCTL) | E1000_RCTL_LBM | E1000_RCTL_UPE);
+    tail = queue_segmented(fb, tail, 4380, 1460, 16000);
+    out(fb, TDT, tail);
+    cr_assert_eq(wire->count, 1);
+    cr_assert_eq(in(fb, RDH), 3);
+    machine_destroy(fb);
+}
+
 Test(e1000, a_wire_that_refuses_amid_a_packet_loses_nothing)
 {
     struct fake_board *fb = machine_create();
@@ -1004,6 +1048,39 @@ Test(e1000, one_kick_does_a_bounded_amount_of_work)
     fake_step(fb, 5000);
     cr_assert_eq(find_wire(fb)->count, 500);
     cr_assert_eq(in(fb, TDH), 2);
+    machine_destroy(fb);
+}
+
+/* Long frames, too: 55 packets of 16380 bytes are 880 KiB, more than one kick moves. */
+Test(e1000, one_kick_moves_a_bounded_number_of_bytes)
+{
+    struct fake_board *fb = machine_create();
+    for (unsigned i = 0; i < 55; i++) {
+        data(fb, i, TX_DATA, 16380, EOP, 0);
+    }
+    out(fb, TDT, 55);
+    cr_assert_eq(find_wire(fb)->count, 33, "512 KiB and what was begun");
+    fake_step(fb, 5000);
+    cr_assert_eq(find_wire(fb)->count, 55);
+    machine_destroy(fb);
+}
+
+Test(e1000, tells_the_wire_when_there_is_no_more_to_send)
+{
+    struct fake_board *fb = machine_create();
+    unsigned tail = queue_segmented(fb, 0, 14600, 1460, 65000);
+    find_wire(fb)->flushes = 0;
+    out(fb, TDT, tail);
+    cr_assert_eq(find_wire(fb)->count, 10);
+    cr_assert_eq(find_wire(fb)->flushes, 1, "once for all of them");
+    cr_assert_eq(find_wire(fb)->unflushed, 0);
+    tail = queue_segmented(fb, tail, 2920, 1460, 65000);
+    find_wire(fb)->refuse = 1;
+    out(fb, TDT, tail);
+    find_nic(fb)->port.ops->writable(find_nic(fb));
+    fake_step(fb, 1000);
+    cr_assert_eq(find_wire(fb)->count, 12);
+    cr_assert_eq(find_wire(fb)->unflushed, 0, "nor is one forgotten that had to wait");
     machine_destroy(fb);
 }
 

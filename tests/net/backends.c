@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "devices/ethernet.h"
 #include "vm/net.h"
 
 struct adapter {
@@ -99,6 +100,38 @@ Test(net_socket, carries_frames_of_every_length_between_two_ends)
             cr_assert_arr_eq(to->frame, frame, length);
         }
     }
+    bench_destroy(bench);
+}
+
+/* Frames wait for their companions, but not for ever: till the sender has no more, or the loop turns. */
+Test(net_socket, collects_frames_until_it_is_flushed)
+{
+    struct bench *bench = bench_create();
+    uint8_t frame[100] = {0}, byte;
+    open_socket(bench, 0, true);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, bench->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    turn(bench, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    }
+    cr_assert_eq(recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    net_port_flush(&bench->adapter[0].port);
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t got[104];
+        cr_assert_eq(recv(fd, got, sizeof(got), MSG_DONTWAIT), (ssize_t)sizeof(got));
+        cr_assert_eq(load_be32(got), 100);
+    }
+    cr_assert(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    turn(bench, 1);
+    cr_assert_eq(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+    for (unsigned i = 0; i < 700; i++) {
+        cr_assert(net_port_send(&bench->adapter[0].port, frame, sizeof(frame)));
+    }
+    cr_assert_eq(recv(fd, &byte, 1, MSG_DONTWAIT), 1, "64 KiB are enough");
+    close(fd);
     bench_destroy(bench);
 }
 
@@ -207,6 +240,70 @@ Test(net_user, answers_arp_for_the_host)
     cr_assert_eq(bench->adapter[0].received, 1);
     cr_assert_eq(bench->adapter[0].frame[21], 2, "a reply");
     cr_assert_eq(memcmp(bench->adapter[0].frame + 28, "\x0a\0\2\2", 4), 0);
+    bench_destroy(bench);
+}
+
+/* A TCP segment of the guest, 10.0.2.15:1000, to a port of the host; `frame` holds its data behind 54 bytes. */
+static void send_tcp(struct bench *bench, uint8_t *frame, unsigned port, uint32_t seq, uint32_t ack,
+                     uint8_t flags, size_t payload)
+{
+    static const uint8_t head[34] = {0x52, 0x55, 10, 0, 2, 2,  0x52, 0x54, 0, 0,  0, 1, 8,  0,  0x45, 0, 0,
+                                     0,    0,    0,  0, 0, 64, 6,    0,    0, 10, 0, 2, 15, 10, 0,    2, 2};
+    memcpy(frame, head, sizeof(head));
+    memset(frame + 34, 0, 20);
+    store_be16(frame + 16, (uint16_t)(40 + payload));
+    store_be16(frame + 24, (uint16_t)~ethernet_sum(frame + 14, 20));
+    store_be16(frame + 34, 1000);
+    store_be16(frame + 36, (uint16_t)port);
+    store_be32(frame + 38, seq);
+    store_be32(frame + 42, ack);
+    frame[46] = 0x50;
+    frame[47] = flags;
+    store_be16(frame + 48, 0xffff);
+    uint16_t sum = ethernet_sum_add(ethernet_sum(frame + 26, 8), (uint16_t)(6 + 20 + payload));
+    store_be16(frame + 50, (uint16_t)~ethernet_sum_add(sum, ethernet_sum(frame + 34, 20 + payload)));
+    cr_assert(net_port_send(&bench->adapter[0].port, frame, MAX(54 + payload, (size_t)60)));
+}
+
+/* What long_tcp promises: a segment as long as a frame can be goes through to the host's socket in one piece. */
+Test(net_user, takes_tcp_segments_beyond_any_mtu)
+{
+    enum { SYN = 2, PSH_ACK = 0x18, ACK = 0x10, PAYLOAD = NET_FRAME_MAX - 54 };
+    struct bench *bench = bench_create();
+    struct adapter *adapter = &bench->adapter[0];
+    uint8_t frame[NET_FRAME_MAX] = {0}, got[PAYLOAD];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(server, (struct sockaddr *)&address, length), 0);
+    cr_assert_eq(listen(server, 1), 0);
+    getsockname(server, (struct sockaddr *)&address, &length);
+    unsigned port = ntohs(address.sin_port);
+
+    open_user(bench, false);
+    cr_assert(net_port_takes_long_tcp(&adapter->port));
+    send_tcp(bench, frame, port, 1000, 0, SYN, 0);
+    turn(bench, 4);
+    /* libslirp asks for our address first, as any host does. */
+    uint8_t arp[60] = {0x52, 0x55, 10,   0, 2, 2, 0x52, 0x54, 0, 0, 0,  1,    8,    6,  0, 1, 8, 0,  6, 4, 0,
+                       2,    0x52, 0x54, 0, 0, 0, 1,    10,   0, 2, 15, 0x52, 0x55, 10, 0, 2, 2, 10, 0, 2, 2};
+    net_port_send(&adapter->port, arp, sizeof(arp));
+    clock_skip(&bench->clock, 1000000000);
+    turn(bench, 4);
+    cr_assert_eq(adapter->frame[47], 0x12, "SYN and ACK");
+    uint32_t theirs = load_be32(adapter->frame + 38) + 1;
+    send_tcp(bench, frame, port, 1001, theirs, ACK, 0);
+    int connection = accept(server, NULL, NULL);
+    for (unsigned i = 0; i < PAYLOAD; i++) {
+        frame[54 + i] = (uint8_t)(i * 31 >> 3);
+    }
+    send_tcp(bench, frame, port, 1001, theirs, PSH_ACK, PAYLOAD);
+    turn(bench, 2);
+    cr_assert_eq(recv(connection, got, sizeof(got), MSG_WAITALL), PAYLOAD);
+    cr_assert_arr_eq(got, frame + 54, PAYLOAD);
+    cr_assert_eq(load_be32(adapter->frame + 42), 1001 + PAYLOAD, "all of it is acknowledged");
+    close(connection);
+    close(server);
     bench_destroy(bench);
 }
 
