@@ -11,8 +11,9 @@
 #include "cpu/insn.h"
 #include "monitor/monitor.h"
 #include "monitor/screendump.h"
+#include "monitor/snapshot_commands.h"
 
-enum { MAX_WORDS = 8, DUMP_MAX = 65536 };
+enum { MAX_WORDS = 48, DUMP_MAX = 65536 };
 
 /* One command line, split: word[0] is the name, without its /format. */
 struct command_line {
@@ -500,6 +501,7 @@ static const struct {
     {"mtree", "what lies at each address and port", info_mtree},
     {"qtree", "the devices", info_qtree},
     {"block", "the drives and their media", info_block},
+    {"snapshots", "the tree of snapshots; * is what runs came from", info_snapshots},
 };
 
 static void run_info(struct vm *vm, const struct command_line *line, FILE *out)
@@ -544,6 +546,28 @@ static void run_set_link(struct vm *vm, const struct command_line *line, FILE *o
     }
 }
 
+/* ---- snapshots ---- */
+
+static void run_savevm(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    command_savevm(vm, line->word, line->count, out);
+}
+
+static void run_loadvm(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    command_loadvm(vm, line->word[1], out);
+}
+
+static void run_delvm(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    command_delvm(vm, line->word[1], out);
+}
+
+static void run_snap(struct vm *vm, const struct command_line *line, FILE *out)
+{
+    command_snap(vm, line->word, line->count, out);
+}
+
 /* ---- the table ---- */
 
 static void run_help(struct vm *vm, const struct command_line *line, FILE *out);
@@ -574,6 +598,11 @@ static const struct command commands[] = {
      run_change},
     {"eject", NULL, "[-f] DRIVE", "take the medium out; -f even if the guest has locked it", 1, run_eject},
     {"commit", NULL, "DRIVE|all", "move an overlay's data into its backing file", 1, run_commit},
+    {"savevm", NULL, "[NAME [NOTE]]", "take a snapshot", 0, run_savevm},
+    {"loadvm", NULL, "NAME", "go back to a snapshot", 1, run_loadvm},
+    {"delvm", NULL, "NAME", "delete a snapshot", 1, run_delvm},
+    {"snap", NULL, "tree|diff A B|wait", "show snapshots; compare two; wait for the last to be written", 1,
+     run_snap},
     {"set_link", NULL, "NAME on|off", "plug a network cable in or out", 2, run_set_link},
     {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
 };

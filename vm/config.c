@@ -529,8 +529,21 @@ static int parse_nodefaults(struct vm_config *config, const char *value, struct 
 static int parse_not_yet(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
-    return error_set(error, -EINVAL, "'%s': this version has no gdb stub, saved states or windows",
+    return error_set(error, -EINVAL, "'%s': this version has no gdb stub, migration or windows",
                      value ? value : "-s, -full-screen");
+}
+
+static int parse_loadvm(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->loadvm = value;
+    return 0;
+}
+
+static int parse_snapshots(struct vm_config *config, const char *value, struct error *error)
+{
+    config->snapshots = value;
+    return *value ? 0 : error_set(error, -EINVAL, "-snapshots needs the name of a folder");
 }
 
 static int parse_snapshot(struct vm_config *config, const char *value, struct error *error)
@@ -750,10 +763,12 @@ static const struct option options[] = {
     {"drive", "file=F,format=raw|qcow2",
      "a drive; also if=, index=, media=, readonly=, snapshot=, id=, serial=", config_parse_drive},
     {"snapshot", NULL, "what guests write to their disks goes to temporary files", parse_snapshot},
+    {"loadvm", "NAME", "begin with a snapshot (savevm of the monitor)", parse_loadvm},
+    {"snapshots", "DIR", "where snapshots are kept (default: beside the first disk, IMAGE.snapshots)",
+     parse_snapshots},
     {"nodefaults", NULL, "no empty CD and floppy drives", parse_nodefaults},
     {"s", NULL, NULL, parse_not_yet},
     {"gdb", "DEV", NULL, parse_not_yet},
-    {"loadvm", "TAG", NULL, parse_not_yet},
     {"incoming", "URI", NULL, parse_not_yet},
     {"readconfig", "FILE", NULL, parse_not_yet},
     {"qmp", "DEV", NULL, parse_not_yet},

@@ -74,6 +74,8 @@ struct vm_config {
     struct config_drive floppy[CONFIG_FLOPPY_DRIVES];
     bool snapshot;    /* all drives write to temporary overlays */
     bool no_defaults; /* no empty CD and floppy drive */
+    const char *snapshots; /* folder of snapshots; NULL: beside the first disk */
+    const char *loadvm;    /* snapshot to begin with; NULL: reset */
 
     bool nographic;
     enum config_display display;

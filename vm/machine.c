@@ -32,9 +32,8 @@ uint64_t machine_images_hash(const struct machine_images *images)
 {
     uint64_t bios = XXH3_64bits(images->bios.bytes, images->bios.size);
 
-    return images->vga_bios.bytes
-               ? XXH3_64bits_withSeed(images->vga_bios.bytes, images->vga_bios.size, bios)
-               : bios;
+    return images->vga_bios.bytes ? XXH3_64bits_withSeed(images->vga_bios.bytes, images->vga_bios.size, bios)
+                                  : bios;
 }
 
 static int machine_add_fw_cfg(struct fw_cfg *fw_cfg, const struct config_fw_cfg *item, struct error *error)

@@ -16,6 +16,7 @@
 #include "binxlate/check.h"
 #include "cpu/interp.h"
 #include "vm/machine.h"
+#include "vm/snapshot.h"
 
 enum { SLICE_INSNS_ICOUNT = 1000000 };
 #define POLL_INTERVAL_NS 2000000u
@@ -370,6 +371,10 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
     vm->host_start_ns = pacer_host_now();
     pc_reset(vm->pc);
     vcpu_reset(vm->cpu);
+    if (snapshots_start(vm, error) < 0) {
+        vm_destroy(vm);
+        return NULL;
+    }
     if (!config->start_paused) {
         vm_resume(vm);
     }
@@ -382,6 +387,7 @@ void vm_destroy(struct vm *vm)
         return;
     }
     vm->clock.deadline_moved = NULL;
+    snapshots_end(vm);
     check_destroy(vm->check);
     binxlate_destroy(vm->binxlate);
     if (vm->cpu) {

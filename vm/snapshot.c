@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Loading a snapshot, and the beginning and the end of a VM that has some. See vm/snapshot.h.
+ *
+ * A load reads everything into things of its own: a memfd with all pages, images of the disks, the bytes of the state. Then
+ * they change places with what the VM has, which is kept until the state is accepted, field by field and device by device.
+ * If it is not, they change places again.
+ */
+#include "vm/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "binxlate/binxlate.h"
+#include "binxlate/check.h"
+#include "vm/snapshot_state.h"
+#include "vm/snapshot_store.h"
+#include "vm/vm.h"
+
+/* What is being loaded. */
+struct load {
+    struct snapshots *snapshots;
+    struct host_dir dir;
+    struct snapshot_manifest manifest;
+    uint8_t *state;
+    struct snapshot_ram pages;
+    int memory; /* a memfd: the snapshot's, then the VM's as it was */
+    char id[SNAPSHOT_ID_LENGTH + 1];
+};
+
+/* ---- reading ---- */
+
+static int check_machine(struct load *load, struct error *error)
+{
+    struct vm *vm = load->snapshots->vm;
+    json_t *here = snapshot_fingerprint(vm);
+    int result = here ? snapshot_fingerprint_compare(here, load->manifest.machine, error)
+                      : error_set(error, -ENOMEM, "out of memory");
+
+    json_decref(here);
+    if (result == 0 && load->manifest.memory != vm->ram.size) {
+        result = error_set(error, -EINVAL, "it has %llu bytes of memory, this machine %llu",
+                           (unsigned long long)load->manifest.memory, (unsigned long long)vm->ram.size);
+    }
+    return result;
+}
+
+static int read_snapshot(struct load *load, const char *name, struct error *error)
+{
+    int result = snapshot_manifest_read(&load->manifest, &load->dir, name, error);
+
+    if (result == 0) {
+        result = check_machine(load, error);
+    }
+    if (result == 0) {
+        result = snapshot_store_read(&load->dir, "state", &load->manifest.state, SNAPSHOT_STATE_MAX,
+                                     &load->state, error);
+    }
+    if (result == 0) {
+        result = snapshot_store_pages(&load->manifest, &load->dir, &load->pages, error);
+    }
+    if (result == 0) {
+        load->memory = snapshot_ram_load(&load->pages, &load->dir, error);
+        result = MIN(load->memory, 0);
+    }
+    return result;
+}
+
+/* ---- changing places ---- */
+
+static int exchange_memory(struct load *load, struct error *error)
+{
+    struct vm *vm = load->snapshots->vm;
+    int old, result;
+
+    if (vm->binxlate) {
+        binxlate_reset(vm->binxlate);
+    }
+    ram_watch_notify(&vm->ram, 0, vm->ram.size);
+    result = ram_exchange(&vm->ram, load->memory, &old, error);
+    if (result == 0) {
+        load->memory = old;
+    }
+    vcpu_flush_tlb(vm->cpu, false);
+    return result;
+}
+
+/* The state that the VM has now, with the snapshot's memory and disks in place, is part of both: back to its own. */
+static void go_back(struct load *load, const struct snap_writer *before)
+{
+    struct snapshots *s = load->snapshots;
+    struct error error;
+
+    snapshot_disks_release(
+        &s->chains); /* what the half-loaded devices have submitted goes to layers that go */
+    snapshot_disks_hold(&s->chains);
+    snapshot_disks_exchange(&s->chains);
+    if (exchange_memory(load, &error) < 0 ||
+        snapshot_state_load(s->vm, before->data, before->length, &error) < 0) {
+        snprintf(s->vm->cpu->internal_error, sizeof(s->vm->cpu->internal_error),
+                 "the VM's own state cannot be loaded again: %.100s", error.text);
+        fprintf(stderr, "hypatia: %s\n", s->vm->cpu->internal_error);
+        vm_request_quit(s->vm);
+    }
+}
+
+static int publish(struct load *load, struct error *error)
+{
+    struct snapshots *s = load->snapshots;
+    struct snapshot_current current = {.line = {.count = 0}};
+
+    snapshot_disks_freeze(&s->chains);
+    snapshot_line_extend(&current.line, &load->manifest.line, &load->manifest.self);
+    snapshot_store_describe(s, false, &current.disks);
+    return snapshot_store_set_current(s, &current, error);
+}
+
+static int exchange(struct load *load, struct error *error)
+{
+    struct snapshots *s = load->snapshots;
+    struct snap_writer before;
+    int result;
+
+    snap_writer_init(&before);
+    snapshot_state_save(&before, s->vm);
+    result = before.failed ? error_set(error, -ENOMEM, "out of memory") : exchange_memory(load, error);
+    if (result == 0) {
+        snapshot_disks_exchange(&s->chains);
+        result = snapshot_state_load(s->vm, load->state, load->manifest.state.length, error);
+        if (result == 0) {
+            result = publish(load, error);
+        }
+        if (result < 0) {
+            go_back(load, &before);
+        }
+    }
+    snap_writer_fini(&before);
+    return result;
+}
+
+/* The judge compares with a twin that went another way: it begins afresh. */
+static void restart_check(struct vm *vm)
+{
+    struct error error;
+
+    if (!vm->check) {
+        return;
+    }
+    check_destroy(vm->check);
+    vm->check = check_create(vm->binxlate, stderr, &error);
+    if (!vm->check) {
+        fprintf(stderr, "hypatia: the translator is not judged any more: %s\n", error.text);
+    }
+}
+
+static void loaded(struct load *load)
+{
+    struct snapshots *s = load->snapshots;
+    struct vm *vm = s->vm;
+
+    snapshot_disks_commit(&s->chains);
+    snapshot_store_sweep_layers(s);
+    snapshot_tracker_set(&s->tracker, &load->pages);
+    ram_watch_set_all(&vm->ram, RAM_WATCH_DIRTY);
+    vcpu_flush_tlb(vm->cpu, false);
+    vm->reset_requested = vm->power_off_requested = false;
+    vm->loads++;
+    restart_check(vm);
+}
+
+static int load_into(struct load *load, const char *name, struct error *error)
+{
+    struct snapshots *s = load->snapshots;
+    int result = read_snapshot(load, name, error);
+
+    if (result < 0) {
+        return result;
+    }
+    snapshot_chains_update(&s->chains, &s->vm->drives);
+    snapshot_make_id(load->id);
+    result = snapshot_disks_plan_load(&s->chains, &load->manifest.disks, load->id, error);
+    if (result < 0) {
+        return result;
+    }
+    snapshot_disks_hold(&s->chains);
+    result = snapshot_disks_settle(&s->chains, error);
+    if (result == 0) {
+        result = exchange(load, error);
+    }
+    if (result == 0) {
+        loaded(load);
+    } else {
+        snapshot_disks_abandon(&s->chains);
+    }
+    snapshot_disks_release(&s->chains);
+    return result;
+}
+
+int snapshot_load(struct vm *vm, const char *name, struct error *error)
+{
+    struct load load = {.memory = -1};
+    uint64_t start = pacer_host_now();
+    int result = snapshot_store_get(vm, &load.snapshots, error);
+
+    if (result < 0) {
+        return result;
+    }
+    snapshot_collect(load.snapshots, NULL);
+    result = snapshot_store_enter(load.snapshots, name, &load.dir, error);
+    if (result < 0) {
+        return result;
+    }
+    result = load_into(&load, name, error);
+    if (result < 0) {
+        error_prefix(error, result, "snapshot '%s'", name);
+    }
+    load.snapshots->figures.load_ns = pacer_host_now() - start;
+    if (load.memory >= 0) {
+        close(load.memory);
+    }
+    free(load.state);
+    snapshot_ram_fini(&load.pages);
+    snapshot_manifest_fini(&load.manifest);
+    host_dir_close(&load.dir);
+    return result;
+}
+
+/* ---- a VM's beginning and end ---- */
+
+/* Layers that an earlier run has put over the disks: they are what the disks hold. */
+static int attach_disks(struct snapshots *s, struct error *error)
+{
+    int result;
+
+    snapshot_chains_update(&s->chains, &s->vm->drives);
+    result = snapshot_disks_plan_current(&s->chains, &s->current.disks, error);
+    if (result < 0) {
+        return result;
+    }
+    snapshot_disks_hold(&s->chains);
+    snapshot_disks_exchange(&s->chains);
+    snapshot_disks_freeze(&s->chains);
+    snapshot_disks_commit(&s->chains);
+    snapshot_disks_release(&s->chains);
+    snapshot_store_sweep_layers(s);
+    return 0;
+}
+
+int snapshots_start(struct vm *vm, struct error *error)
+{
+    struct error none;
+    struct snapshots *s;
+    int result = snapshot_store_get(vm, &s, vm->config.loadvm || vm->config.snapshots ? error : &none);
+
+    if (result < 0) {
+        return vm->config.loadvm ? error_prefix(error, result, "-loadvm '%s'", vm->config.loadvm) : 0;
+    }
+    result = snapshot_store_open(s, false, error);
+    if (result == -ENOENT && !vm->config.loadvm) {
+        return 0; /* the first savevm makes it */
+    }
+    if (result == 0) {
+        result = attach_disks(s, error);
+    }
+    if (result == 0 && vm->config.loadvm) {
+        result = snapshot_load(vm, vm->config.loadvm, error);
+    }
+    return result < 0 && vm->config.loadvm ? error_prefix(error, result, "-loadvm") : result;
+}
+
+void snapshots_end(struct vm *vm)
+{
+    struct snapshots *s = vm->snapshots;
+    struct error error;
+
+    if (!s) {
+        return;
+    }
+    if (snapshot_collect(s, &error) < 0) {
+        fprintf(stderr, "hypatia: %s\n", error.text);
+    }
+    snapshot_store_close(s);
+    snapshot_tracker_fini(&s->tracker);
+    free(s);
+    vm->snapshots = NULL;
+}
+
+void snapshot_get_figures(struct vm *vm, struct snapshot_figures *figures)
+{
+    *figures = vm->snapshots ? vm->snapshots->figures : (struct snapshot_figures){.name = ""};
+}
+
+int snapshot_set_hook(struct vm *vm, const struct snapshot_hook *hook, struct error *error)
+{
+    struct snapshots *s;
+    int result = snapshot_store_get(vm, &s, error);
+
+    if (result == 0) {
+        s->hook = s->root.hook = s->list.hook = s->layers.hook = hook;
+    }
+    return result;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The disks' part of snapshots: layers of qcow2 files over the user's image, one more with each save.
+ *
+ *   before the first          after `savevm a`          after `savevm b`            after `loadvm a`
+ *
+ *                                                       [layer 2]  writes           [layer 3]  writes
+ *                             [layer 1]  writes         [layer 1]  frozen: b            |
+ *   [user's image]  writes    [image]    frozen: a      [image]    frozen: a        [image]    frozen: a
+ *
+ * A save freezes the top and puts an empty layer over it; nothing is copied. The layers are named in manifests and in
+ * the file `current`, and their order is taken from there: what a layer's own header says of a backing file is for
+ * other programs. docs/decisions/0007-disks-in-snapshots.md says why.
+ */
+#ifndef VM_SNAPSHOT_DISKS_H
+#define VM_SNAPSHOT_DISKS_H
+
+#include "vm/block_drives.h"
+#include "vm/snapshot_manifest.h"
+
+/* A drive with an image that can be written, and what that is made of. */
+struct snapshot_chain {
+    struct disk *disk;
+    struct image *base; /* the user's image, at the bottom; the drive's */
+    struct snapshot_disk now;
+
+    /* What is about to take its place; see snapshot_disks_exchange(). */
+    struct image *top; /* NULL: nothing */
+    struct snapshot_disk planned;
+};
+
+struct snapshot_chains {
+    struct snapshot_chain chain[SNAPSHOT_DISKS_MAX];
+    unsigned count;
+    struct host_dir *layers; /* the folder, and its path */
+    const char *path;
+};
+
+/* Find out which drives have to be kept; what is known of them stays. */
+void snapshot_chains_update(struct snapshot_chains *chains, struct drives *drives);
+/* What all of them are made of now; or when what is planned is done. */
+void snapshot_chains_describe(const struct snapshot_chains *chains, bool planned,
+                              struct snapshot_disks *disks);
+
+/* For a save: an empty layer over each. 0, or -errno with the text and nothing planned. */
+int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error);
+/* For a load: the layers that `wanted` names, and an empty one over them. */
+int snapshot_disks_plan_load(struct snapshot_chains *chains, const struct snapshot_disks *wanted,
+                             const char *id, struct error *error);
+/* At the start: the layers as they are, the top one to be written. */
+int snapshot_disks_plan_current(struct snapshot_chains *chains, const struct snapshot_disks *wanted,
+                                struct error *error);
+/* Forget what is planned, files included. */
+void snapshot_disks_abandon(struct snapshot_chains *chains);
+
+/* Keep the workers away and bring requests to rest; and the reverse. */
+void snapshot_disks_hold(struct snapshot_chains *chains);
+void snapshot_disks_release(struct snapshot_chains *chains);
+/* Write what the images keep in memory, without waiting for the host's disk. While held. */
+int snapshot_disks_settle(struct snapshot_chains *chains, struct error *error);
+/* Put what is planned in place; once more, and it is as before. While held. */
+void snapshot_disks_exchange(struct snapshot_chains *chains);
+/* After the exchange for a save: the images below are frozen. Adds what they are to `planned`. */
+void snapshot_disks_freeze(struct snapshot_chains *chains);
+/* The exchange is final: what was before is closed (after a load), or is part of the new chain (after a save). */
+void snapshot_disks_commit(struct snapshot_chains *chains);
+
+#endif

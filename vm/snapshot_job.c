@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Writing a snapshot. The order is what makes it crash-safe:
+ *
+ *   1  new/ram-ID, new/pages, new/state, each to its end, each synced
+ *   2  the frozen images of disks are synced
+ *   3  new/manifest, with length and checksum of everything else; synced
+ *   4  the folder `new` is synced: its names last
+ *   5  `new` is renamed to snapshots/NAME: from this moment on there is a snapshot
+ *   6  the folder snapshots is synced: it lasts
+ *   7  `current` says that what runs comes from it
+ */
+#include "vm/snapshot_job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "vm/pacer.h"
+
+static int write_section(struct snapshot_job *job, const char *name, const void *bytes, size_t length,
+                         struct snapshot_section *section)
+{
+    int fd = host_create(&job->dir, name);
+    int result = MIN(fd, 0);
+
+    if (result == 0) {
+        result = host_write(&job->dir, fd, name, bytes, length);
+    }
+    if (result == 0) {
+        result = host_sync(&job->dir, fd, name);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (section) {
+        *section = (struct snapshot_section){.length = length, .checksum = XXH3_64bits(bytes, length)};
+    }
+    return result < 0 ? error_set(&job->error, result, "cannot write '%s': %s", name, strerror(-result)) : 0;
+}
+
+static int write_memory(struct snapshot_job *job)
+{
+    struct snapshot_manifest *manifest = &job->manifest;
+    char name[SNAPSHOT_RAM_NAME];
+    uint8_t *bytes;
+    size_t length = 0;
+    int result;
+
+    snprintf(name, sizeof(name), "ram-%s", manifest->self.id);
+    result = snapshot_sweep_write(job->sweep, &job->dir, name, &job->pages, &job->figures, &job->error);
+    if (result < 0) {
+        return result;
+    }
+    manifest->files = job->pages.files;
+    memcpy(manifest->file, job->pages.file, sizeof(manifest->file));
+    manifest->saved_pages = job->figures.pages;
+    manifest->saved_bytes = job->figures.bytes;
+    bytes = snapshot_ram_pack(&job->pages, &length);
+    if (!bytes) {
+        return error_set(&job->error, -ENOMEM, "out of memory");
+    }
+    result = write_section(job, "pages", bytes, length, &manifest->pages);
+    free(bytes);
+    return result;
+}
+
+static int sync_disks(struct snapshot_job *job)
+{
+    for (unsigned i = 0; i < job->frozen_count; i++) {
+        int result = host_ask(&job->dir, SNAPSHOT_SYNC, "disk");
+
+        if (result == 0 && fdatasync(job->frozen[i]) < 0) {
+            result = -errno;
+        }
+        if (result < 0) {
+            return error_set(&job->error, result, "cannot write a disk's image: %s", strerror(-result));
+        }
+    }
+    return 0;
+}
+
+static int write_manifest(struct snapshot_job *job)
+{
+    size_t length = 0;
+    char *text = snapshot_manifest_print(&job->manifest, &length);
+    int result = text ? write_section(job, "manifest", text, length, NULL)
+                      : error_set(&job->error, -ENOMEM, "out of memory");
+
+    free(text);
+    return result;
+}
+
+static int publish(struct snapshot_job *job)
+{
+    const struct snapshots *s = job->snapshots;
+    int result = host_sync_dir(&job->dir);
+
+    if (result == 0) {
+        result = host_rename(&s->root, "new", &s->list, job->manifest.self.name);
+    }
+    if (result == 0) {
+        result = host_sync_dir(&s->list);
+        if (result < 0) { /* whether it is there after a crash is not known: take it back */
+            host_rename(&s->list, job->manifest.self.name, &s->root, "new");
+        }
+    }
+    return result < 0
+               ? error_set(&job->error, result, "cannot put the snapshot in place: %s", strerror(-result))
+               : 0;
+}
+
+void snapshot_job_run(struct snapshot_job *job)
+{
+    int result = write_memory(job);
+
+    if (result == 0) {
+        result = write_section(job, "state", job->state.data, job->state.length, &job->manifest.state);
+    }
+    if (result == 0) {
+        result = sync_disks(job);
+    }
+    if (result == 0) {
+        result = write_manifest(job);
+    }
+    if (result == 0) {
+        result = publish(job);
+    }
+    if (result == 0) {
+        /* If this fails, the snapshot is there all the same; only the next one's place in the tree is not told. */
+        snapshot_current_write(&job->current, &job->snapshots->root, NULL);
+    } else {
+        host_remove_dir(&job->snapshots->root, "new");
+    }
+    job->result = result;
+    job->end_ns = pacer_host_now();
+}
+
+void snapshot_job_free(struct snapshot_job *job)
+{
+    if (!job) {
+        return;
+    }
+    snapshot_sweep_end(job->sweep);
+    snapshot_ram_fini(&job->pages);
+    for (unsigned i = 0; i < job->frozen_count; i++) {
+        close(job->frozen[i]);
+    }
+    if (job->done.fd >= 0) {
+        close(job->done.fd);
+    }
+    snap_writer_fini(&job->state);
+    snapshot_manifest_fini(&job->manifest);
+    host_dir_close(&job->dir);
+    free(job);
+}
