@@ -72,8 +72,8 @@ struct vm_config {
 
     struct config_drive ide[CONFIG_IDE_DRIVES];
     struct config_drive floppy[CONFIG_FLOPPY_DRIVES];
-    bool snapshot;    /* all drives write to temporary overlays */
-    bool no_defaults; /* no empty CD and floppy drive */
+    bool snapshot;         /* all drives write to temporary overlays */
+    bool no_defaults;      /* no empty CD and floppy drive */
     const char *snapshots; /* folder of snapshots; NULL: beside the first disk */
     const char *loadvm;    /* snapshot to begin with; NULL: reset */
 
@@ -87,6 +87,7 @@ struct vm_config {
     const char *firmware_log; /* port 0x402; NULL: none */
 
     struct net_config net;
+    struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */
 
     bool exit_device;
     uint16_t exit_iobase;
