@@ -1,22 +1,47 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * hypatia: parse the command line, build the VM, attach the front ends, run, and say how it ended.
+ * hypatia: read the command line or a lab's files, build the VMs, attach the front ends, run, and say how it ended.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/monitor.h"
 #include "ui/text_display.h"
 #include "vm/config.h"
+#include "vm/hypervisor.h"
 #include "vm/img.h"
+#include "vm/lab.h"
 #include "vm/vm.h"
 
 enum { EXIT_USAGE = 1 };
+
+/* A process of VMs, from the first to the last. */
+struct session {
+    struct hypervisor *hv;
+    bool several; /* reports name the VM */
+    int code;     /* exit code so far: of the first VM in the list that did not end well */
+    unsigned code_from;
+    struct loop_source signals;
+    struct monitor *monitor; /* of the process; NULL: none */
+    struct chardev *monitor_chardev;
+    const char *pid_file;
+};
+
+/* What of a VM's belongs to layers above it. */
+struct front_ends {
+    struct session *session;
+    struct vm *vm;
+    unsigned index;
+    struct monitor *monitor;
+    struct text_display *display;
+};
 
 static int fail(const struct error *error)
 {
@@ -24,16 +49,72 @@ static int fail(const struct error *error)
     return EXIT_USAGE;
 }
 
+/* ---- How it ends ---- */
+
+static void close_front_ends(void *opaque)
+{
+    struct front_ends *ends = opaque;
+
+    text_display_destroy(ends->display);
+    monitor_destroy(ends->monitor);
+    free(ends);
+}
+
+static void take_code(struct session *session, unsigned index, int code)
+{
+    if (code != 0 && (session->code == 0 || index < session->code_from)) {
+        session->code = code;
+        session->code_from = index;
+    }
+}
+
+static void report(const struct session *session, struct vm *vm)
+{
+    bool unwell = vm->outcome == VM_OUTCOME_INTERNAL || vm->outcome == VM_OUTCOME_LIMIT;
+
+    if (session->several) {
+        fprintf(stderr, "hypatia: %s: %s\n", vm->config.name, vm->reason);
+    } else if (unwell) {
+        fprintf(stderr, "hypatia: %s\n", vm->reason);
+    }
+    if (vm->outcome == VM_OUTCOME_TRIPLE_FAULT) {
+        vm_explain_shutdown(stderr, vm);
+    }
+}
+
+/* A VM has stopped: its terminal is given back before anything is said. */
+static void vm_stopped(void *opaque, struct vm *vm)
+{
+    struct session *session = opaque;
+    struct front_ends *ends = vm->closing_opaque;
+    unsigned index = ends->index;
+    struct error error;
+
+    vm->closing = NULL;
+    close_front_ends(ends);
+    take_code(session, index, vm_exit_code(vm));
+    if (vm->config.result_file && vm_write_result(vm, vm->config.result_file, &error) < 0) {
+        take_code(session, index, fail(&error));
+    }
+    report(session, vm);
+}
+
+/* ---- Signals, daemon, pid file ---- */
+
 /* SIGINT, SIGTERM and SIGHUP arrive as events of the loop, so that a run always ends in order. */
 static void signal_ready(void *opaque, short revents)
 {
-    struct vm *vm = opaque;
+    struct session *session = opaque;
+    struct signalfd_siginfo info;
+    ssize_t n = read(session->signals.fd, &info, sizeof(info));
 
     (void)revents;
-    vm_request_quit(vm);
+    if (n == (ssize_t)sizeof(info)) {
+        hypervisor_quit(session->hv);
+    }
 }
 
-static int signals_open(sigset_t *set)
+static void block_signals(sigset_t *set)
 {
     sigemptyset(set);
     sigaddset(set, SIGINT);
@@ -41,7 +122,6 @@ static int signals_open(sigset_t *set)
     sigaddset(set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, set, NULL);
-    return signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 static int write_pid_file(const char *path, struct error *error)
@@ -57,48 +137,192 @@ static int write_pid_file(const char *path, struct error *error)
     return 0;
 }
 
+/*
+ * Go into the background before there are threads. The process in the foreground stays until the other one says that all
+ * is well, by a byte through *ready, or ends; it returns the exit code then. -1: this is the one in the background.
+ */
+static int fork_daemon(int *ready)
+{
+    int fds[2], status = 0;
+    char byte;
+    pid_t pid = pipe(fds) == 0 ? fork() : -1;
+
+    if (pid < 0) {
+        fprintf(stderr, "hypatia: -daemonize: %s\n", strerror(errno));
+        return EXIT_USAGE;
+    }
+    if (pid == 0) {
+        close(fds[0]);
+        setsid();
+        *ready = fds[1];
+        return -1;
+    }
+    close(fds[1]);
+    if (read(fds[0], &byte, 1) == 1) {
+        return 0;
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_USAGE;
+}
+
+/* All is well: the terminal is left to whoever started us. */
+static void leave_terminal(int ready)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++) {
+        dup2(null, fd);
+    }
+    if (null > STDERR_FILENO) {
+        close(null);
+    }
+    if (write(ready, "", 1) == 1) {
+        close(ready);
+    }
+}
+
+/* ---- A run ---- */
+
+static int add_vm(struct session *session, unsigned index, const struct vm_config *config, const char *name,
+                  uint32_t weight, uint32_t cap, struct error *error)
+{
+    struct front_ends *ends = calloc(1, sizeof(*ends));
+    struct vm *vm = ends ? vm_create(config, error) : NULL;
+    int result;
+
+    if (!vm) {
+        free(ends);
+        return -EINVAL;
+    }
+    *ends = (struct front_ends){.session = session, .vm = vm, .index = index};
+    ends->monitor = monitor_create(vm, session->hv);
+    if (config->display == CONFIG_DISPLAY_TEXT) {
+        ends->display = text_display_create(vm);
+    }
+    vm->closing = close_front_ends;
+    vm->closing_opaque = ends;
+    result = hypervisor_add(session->hv, vm, name, weight, cap, error);
+    if (result < 0) {
+        vm_destroy(vm);
+    }
+    return result;
+}
+
+static int session_open(struct session *session, unsigned pcpus, struct error *error)
+{
+    sigset_t set;
+
+    session->hv = hypervisor_create(pcpus, error);
+    if (!session->hv) {
+        return -ENOMEM;
+    }
+    hypervisor_on_stop(session->hv, vm_stopped, session);
+    block_signals(&set);
+    session->signals = (struct loop_source){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                            .events = POLLIN,
+                                            .ready = signal_ready,
+                                            .opaque = session};
+    loop_add(hypervisor_loop(session->hv), &session->signals);
+    return 0;
+}
+
+static void session_close(struct session *session)
+{
+    if (!session->hv) {
+        return;
+    }
+    monitor_destroy(session->monitor);
+    chardev_destroy(session->monitor_chardev);
+    loop_remove(hypervisor_loop(session->hv), &session->signals);
+    close(session->signals.fd);
+    hypervisor_destroy(session->hv);
+    if (session->pid_file) {
+        unlink(session->pid_file);
+    }
+}
+
+/* The VM of a command line. */
 static int run(const struct vm_config *config)
 {
     struct error error = {{0}};
-    struct vm *vm = vm_create(config, &error);
-    struct loop_source signals;
-    struct monitor *monitor;
-    struct text_display *display = NULL;
-    sigset_t set;
+    struct session session = {0};
+    int ready = -1, code = config->daemonize ? fork_daemon(&ready) : -1;
+    int result;
+
+    if (code >= 0) {
+        return code;
+    }
+    result = session_open(&session, 1, &error);
+    if (result == 0) {
+        result = add_vm(&session, 0, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
+    }
+    if (result == 0) {
+        result = write_pid_file(config->pid_file, &error);
+        session.pid_file = result == 0 ? config->pid_file : NULL;
+    }
+    if (result == 0 && config->daemonize) {
+        leave_terminal(ready);
+    }
+    if (result == 0) {
+        result = hypervisor_run(session.hv, &error);
+    }
+    session_close(&session);
+    return result < 0 ? fail(&error) : session.code;
+}
+
+/* The lab's own monitor: by its option, else on the terminal unless a VM has that. */
+static int open_lab_monitor(struct session *session, const struct lab *lab, struct error *error)
+{
+    const char *spec = lab->monitor                             ? lab->monitor
+                       : lab->terminal || !isatty(STDIN_FILENO) ? "none"
+                                                                : "stdio";
+    int result =
+        chardev_open(&session->monitor_chardev, "monitor", spec, hypervisor_loop(session->hv), error);
+
+    if (result == 0 && session->monitor_chardev) {
+        session->monitor = monitor_create_lab(session->hv, session->monitor_chardev);
+    }
+    return result;
+}
+
+static int run_lab(const struct lab *lab)
+{
+    struct error error = {{0}};
+    struct session session = {.several = true};
+    int result = session_open(&session, lab->pcpus, &error);
+
+    for (unsigned i = 0; result == 0 && i < lab->count; i++) {
+        const struct lab_vm *vm = &lab->vm[i];
+
+        result = add_vm(&session, i, &vm->config, vm->config.name, vm->weight, vm->cap, &error);
+        if (result < 0) {
+            error_prefix(&error, result, "[vm \"%s\"]", vm->config.name);
+        }
+    }
+    if (result == 0) {
+        result = open_lab_monitor(&session, lab, &error);
+    }
+    if (result == 0) {
+        result = hypervisor_run(session.hv, &error);
+    }
+    session_close(&session);
+    return result < 0 ? fail(&error) : session.code;
+}
+
+static int main_lab(int argc, char **argv)
+{
+    struct error error = {{0}};
+    struct lab lab;
+    enum config_action action;
     int code;
 
-    if (!vm) {
-        return fail(&error);
-    }
-    if ((config->daemonize && daemon(1, 0) < 0) || write_pid_file(config->pid_file, &error) < 0) {
-        vm_destroy(vm);
-        return fail(&error);
-    }
-    signals =
-        (struct loop_source){.fd = signals_open(&set), .events = POLLIN, .ready = signal_ready, .opaque = vm};
-    loop_add(&vm->loop, &signals);
-    monitor = monitor_create(vm);
-    if (config->display == CONFIG_DISPLAY_TEXT) {
-        display = text_display_create(vm);
-    }
-    vm_run(vm);
-    text_display_destroy(display);
-    monitor_destroy(monitor);
-    loop_remove(&vm->loop, &signals);
-    close(signals.fd);
-    code = vm_exit_code(vm);
-    if (config->result_file && vm_write_result(vm, config->result_file, &error) < 0) {
+    lab_init(&lab);
+    if (lab_parse_args(&lab, argc, argv, &action, &error) < 0) {
         code = fail(&error);
+    } else {
+        code = action == CONFIG_DONE ? 0 : run_lab(&lab);
     }
-    if (vm->outcome == VM_OUTCOME_TRIPLE_FAULT) {
-        vm_explain_shutdown(stderr, vm);
-    } else if (vm->outcome == VM_OUTCOME_INTERNAL || vm->outcome == VM_OUTCOME_LIMIT) {
-        fprintf(stderr, "hypatia: %s\n", vm->reason);
-    }
-    if (config->pid_file) {
-        unlink(config->pid_file);
-    }
-    vm_destroy(vm);
+    lab_free(&lab);
     return code;
 }
 
@@ -110,6 +334,12 @@ int main(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "img")) {
         return img_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && !strcmp(argv[1], "run")) {
+        return main_lab(argc - 1, argv + 1);
+    }
+    if (argc > 1 && (!strcmp(argv[1], "-dump-config") || !strcmp(argv[1], "--dump-config"))) {
+        return lab_dump(argc - 1, argv + 1, stdout, &error) < 0 ? fail(&error) : 0;
     }
     config_init(&config);
     if (config_parse(&config, argc, argv, &action, &error) < 0) {

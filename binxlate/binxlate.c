@@ -89,6 +89,11 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
     return x;
 }
 
+void binxlate_leave_thread(struct binxlate *binxlate)
+{
+    fault_leave_thread(binxlate);
+}
+
 /* What -d jit says at the end. */
 void binxlate_destroy(struct binxlate *x)
 {

@@ -53,6 +53,10 @@ void binxlate_destroy(struct binxlate *binxlate);
 /* As interp_run(): up to `budget` instructions; state is precise and insn_count exact on return. */
 enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget);
 
+/* The calling thread has run the engine and will not do so again before another thread may. An engine is destroyed by
+ * the last thread that ran it, or after that one has left it. */
+void binxlate_leave_thread(struct binxlate *binxlate);
+
 /*
  * For a signal handler of the thread that runs the engine, after vcpu_kick(): translated code looks at nothing but its
  * budget, so a kick alone stops it at the budget's end only. `context` is what the kernel saved (sigaction(2)); code that

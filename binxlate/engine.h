@@ -369,6 +369,8 @@ unsigned fpu_mode(const struct binxlate *x);
 void fault_entry(int signal_number, siginfo_t *info, void *context);
 int fault_init(struct binxlate *x, struct error *error);
 void fault_fini(struct binxlate *x);
+/* The calling thread takes its signals elsewhere than on the engine's signal stack. */
+void fault_leave_thread(const struct binxlate *x);
 /* Translated code of this engine is about to run on this thread, or no more. */
 void fault_attach(struct binxlate *x);
 void fault_detach(void);

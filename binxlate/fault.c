@@ -50,16 +50,21 @@ void fault_detach(void)
     current_engine = NULL;
 }
 
+void fault_leave_thread(const struct binxlate *x)
+{
+    if (x->signal_stack && current_signal_stack == x->signal_stack) {
+        const stack_t none = {.ss_flags = SS_DISABLE};
+        sigaltstack(&none, NULL);
+        current_signal_stack = NULL;
+    }
+}
+
 void fault_fini(struct binxlate *x)
 {
     if (!x->signal_stack) {
         return;
     }
-    if (current_signal_stack == x->signal_stack) {
-        const stack_t none = {.ss_flags = SS_DISABLE};
-        sigaltstack(&none, NULL);
-        current_signal_stack = NULL;
-    }
+    fault_leave_thread(x);
     munmap(x->signal_stack, SIGNAL_STACK_SIZE);
 }
 

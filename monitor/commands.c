@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cpu/insn.h"
+#include "monitor/lab_commands.h"
 #include "monitor/monitor.h"
 #include "monitor/screendump.h"
 #include "monitor/snapshot_commands.h"
@@ -28,6 +29,13 @@ struct command {
     const char *arguments, *help;
     unsigned min_words; /* arguments needed */
     void (*run)(struct vm *vm, const struct command_line *line, FILE *out);
+};
+
+/* A command that is for no VM, or chooses by itself. */
+struct lab_command {
+    const char *name, *alias;
+    const char *arguments, *help;
+    void (*run)(struct monitor_session *session, const struct command_line *line, FILE *out);
 };
 
 static bool parse_number(const char *text, uint64_t *value, FILE *out)
@@ -71,13 +79,6 @@ static void run_system_powerdown(struct vm *vm, const struct command_line *line,
     (void)line;
     (void)out;
     vm_power_button(vm);
-}
-
-static void run_quit(struct vm *vm, const struct command_line *line, FILE *out)
-{
-    (void)line;
-    (void)out;
-    vm_request_quit(vm);
 }
 
 static void run_nmi(struct vm *vm, const struct command_line *line, FILE *out)
@@ -568,18 +569,47 @@ static void run_snap(struct vm *vm, const struct command_line *line, FILE *out)
     command_snap(vm, line->word, line->count, out);
 }
 
+/* ---- the lab ---- */
+
+static void run_vm(struct monitor_session *session, const struct command_line *line, FILE *out)
+{
+    command_vm(session, line->word, line->count, out);
+}
+
+static void run_sched(struct monitor_session *session, const struct command_line *line, FILE *out)
+{
+    command_sched(session, line->word, line->count, out);
+}
+
+static void run_quit(struct monitor_session *session, const struct command_line *line, FILE *out)
+{
+    (void)line;
+    command_quit(session, out);
+}
+
 /* ---- the table ---- */
 
-static void run_help(struct vm *vm, const struct command_line *line, FILE *out);
+static void run_help(struct monitor_session *session, const struct command_line *line, FILE *out);
+
+static const struct lab_command lab_commands[] = {
+    {"help", "?", "[COMMAND]", "show this list", run_help},
+    {"quit", "q", "", "end the VM; from the lab's monitor all of them", run_quit},
+    {"vm", NULL, "[list]", "the VMs of this process", run_vm},
+    {"vm", NULL, "NAME [COMMAND...]", "choose a VM, or run a command for one", run_vm},
+    {"vm", NULL, "pause|resume|kill [NAME]", "pause a VM, let it run, end it and free it", run_vm},
+    {"sched", NULL, "[show]", "who got the pCPUs", run_sched},
+    {"sched", NULL, "weight NAME N", "a VM's share beside others (256; twice as much, twice the time)",
+     run_sched},
+    {"sched", NULL, "cap NAME PERCENT", "the most of one pCPU that a VM gets (0: all)", run_sched},
+    {"sched", NULL, "slice MICROSECONDS", "how long a VM runs while others wait", run_sched},
+};
 
 static const struct command commands[] = {
-    {"help", "?", "[COMMAND]", "show this list", 0, run_help},
     {"info", NULL, "NAME", "show state; without a name, what there is", 0, run_info},
     {"stop", NULL, "", "pause the VM", 0, run_stop},
     {"cont", "c", "", "let it run", 0, run_cont},
     {"system_reset", NULL, "", "reset the machine", 0, run_system_reset},
     {"system_powerdown", NULL, "", "press the power button", 0, run_system_powerdown},
-    {"quit", "q", "", "end the VM", 0, run_quit},
     {"nmi", NULL, "", "raise a non-maskable interrupt", 0, run_nmi},
     {"x", NULL, "/FMT ADDR", "dump memory at a linear address (x d u o c i, b h w g)", 1, run_x},
     {"xp", NULL, "/FMT ADDR", "dump memory at a physical address", 1, run_xp},
@@ -607,17 +637,26 @@ static const struct command commands[] = {
     {"log", NULL, "ITEMS|none", "set the log's categories", 1, run_log},
 };
 
-static void run_help(struct vm *vm, const struct command_line *line, FILE *out)
+static void print_help(const struct command_line *line, const char *name, const char *arguments,
+                       const char *help, FILE *out)
 {
-    (void)vm;
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        char left[64];
+    char left[64];
 
-        if (line->count > 1 && strcmp(line->word[1], commands[i].name) != 0) {
-            continue;
-        }
-        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(out, "%-28s %s\n", left, commands[i].help);
+    if (line->count > 1 && strcmp(line->word[1], name) != 0) {
+        return;
+    }
+    snprintf(left, sizeof(left), "%s %s", name, arguments);
+    fprintf(out, "%-28s %s\n", left, help);
+}
+
+static void run_help(struct monitor_session *session, const struct command_line *line, FILE *out)
+{
+    (void)session;
+    for (size_t i = 0; i < ARRAY_LEN(lab_commands); i++) {
+        print_help(line, lab_commands[i].name, lab_commands[i].arguments, lab_commands[i].help, out);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        print_help(line, commands[i].name, commands[i].arguments, commands[i].help, out);
     }
 }
 
@@ -640,7 +679,40 @@ static void split(struct command_line *line, const char *text)
     }
 }
 
-void monitor_execute(struct vm *vm, const char *text, FILE *out)
+/* Run a command for one VM: a VM's own monitor has it, the lab's takes it. */
+static void execute_for_vm(struct monitor_session *session, const struct command *command,
+                           const struct command_line *line, FILE *out)
+{
+    struct error error;
+    struct vm *vm;
+
+    if (line->count - 1 < command->min_words) {
+        fprintf(out, "usage: %s %s\n", command->name, command->arguments);
+        return;
+    }
+    if (session->vm) {
+        command->run(session->vm, line, out);
+        return;
+    }
+    if (!*session->chosen) {
+        fprintf(out, "for which VM? (vm list shows them, vm NAME chooses one)\n");
+        return;
+    }
+    vm = hypervisor_hold(session->hv, session->chosen, &error);
+    if (!vm) {
+        fprintf(out, "%s\n", error.text);
+        return;
+    }
+    command->run(vm, line, out);
+    hypervisor_release(session->hv, vm);
+}
+
+static bool is_called(const struct command_line *line, const char *name, const char *alias)
+{
+    return !strcmp(line->word[0], name) || (alias && !strcmp(line->word[0], alias));
+}
+
+void monitor_execute(struct monitor_session *session, const char *text, FILE *out)
 {
     struct command_line line;
 
@@ -648,19 +720,17 @@ void monitor_execute(struct vm *vm, const char *text, FILE *out)
     if (line.count == 0) {
         return;
     }
+    for (size_t i = 0; i < ARRAY_LEN(lab_commands); i++) {
+        if (is_called(&line, lab_commands[i].name, lab_commands[i].alias)) {
+            lab_commands[i].run(session, &line, out);
+            return;
+        }
+    }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        const struct command *command = &commands[i];
-
-        if (strcmp(line.word[0], command->name) != 0 &&
-            (!command->alias || strcmp(line.word[0], command->alias) != 0)) {
-            continue;
+        if (is_called(&line, commands[i].name, commands[i].alias)) {
+            execute_for_vm(session, &commands[i], &line, out);
+            return;
         }
-        if (line.count - 1 < command->min_words) {
-            fprintf(out, "usage: %s %s\n", command->name, command->arguments);
-        } else {
-            command->run(vm, &line, out);
-        }
-        return;
     }
     fprintf(out, "unknown command '%s' (help lists them)\n", line.word[0]);
 }

@@ -11,13 +11,11 @@
 enum { LINE_SIZE = 512, CTRL_C = 3, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
 
 struct monitor {
-    struct vm *vm;
+    struct monitor_session session;
     struct chardev *chardev;
     char line[LINE_SIZE];
     size_t length;
 };
-
-static const char prompt[] = "(hypatia) ";
 
 static void monitor_write(struct monitor *monitor, const char *text, size_t length)
 {
@@ -40,6 +38,16 @@ static void monitor_write_lines(struct monitor *monitor, const char *text, size_
     }
 }
 
+/* The lab's prompt names the VM that commands are for. */
+static void monitor_prompt(struct monitor *monitor)
+{
+    const char *chosen = monitor->session.chosen;
+    char prompt[HYPERVISOR_NAME_SIZE + 8];
+
+    snprintf(prompt, sizeof(prompt), "(%s) ", *chosen ? chosen : "hypatia");
+    monitor_write(monitor, prompt, strlen(prompt));
+}
+
 static void monitor_run_line(struct monitor *monitor)
 {
     char *text = NULL;
@@ -52,11 +60,11 @@ static void monitor_run_line(struct monitor *monitor)
     if (!out) {
         return;
     }
-    monitor_execute(monitor->vm, monitor->line, out);
+    monitor_execute(&monitor->session, monitor->line, out);
     fclose(out);
     monitor_write_lines(monitor, text, length);
     free(text);
-    monitor_write(monitor, prompt, sizeof(prompt) - 1);
+    monitor_prompt(monitor);
 }
 
 static void monitor_key(struct monitor *monitor, uint8_t key)
@@ -100,21 +108,35 @@ static size_t monitor_receive(void *opaque, const uint8_t *bytes, size_t n)
     return n;
 }
 
-struct monitor *monitor_create(struct vm *vm)
+static struct monitor *attach(struct chardev *chardev, struct hypervisor *hv, struct vm *vm)
 {
-    struct monitor *monitor;
+    struct monitor *monitor = chardev ? calloc(1, sizeof(*monitor)) : NULL;
 
-    if (!vm->monitor_chardev) {
-        return NULL;
+    if (monitor) {
+        monitor->session = (struct monitor_session){.hv = hv, .vm = vm};
+        monitor->chardev = chardev;
+        monitor->chardev->receive = monitor_receive;
+        monitor->chardev->front = monitor;
     }
-    monitor = calloc(1, sizeof(*monitor));
-    if (!monitor) {
-        return NULL;
+    return monitor;
+}
+
+struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
+{
+    return attach(vm->monitor_chardev, hv, vm);
+}
+
+struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev)
+{
+    struct monitor *monitor = attach(chardev, hv, NULL);
+    struct hypervisor_account first;
+
+    if (monitor) {
+        if (hypervisor_accounts(hv, &first, 1) > 0) {
+            memcpy(monitor->session.chosen, first.name, sizeof(first.name));
+        }
+        monitor_prompt(monitor);
     }
-    monitor->vm = vm;
-    monitor->chardev = vm->monitor_chardev;
-    monitor->chardev->receive = monitor_receive;
-    monitor->chardev->front = monitor;
     return monitor;
 }
 

@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The monitor: a command line that sees into a running VM, on any character device.
+ * The monitor: a command line that sees into running VMs, on any character device.
  *
- * Command names are QEMU's. Commands run on the VM's thread between instructions, so what they show is consistent.
+ * Command names are QEMU's. A VM's own monitor runs its commands on the VM's thread between instructions; the lab's, which
+ * belongs to the process, holds the VM that a command is for meanwhile. So what they show is consistent.
  */
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
 
+#include "vm/hypervisor.h"
 #include "vm/vm.h"
 
 struct monitor;
 
+/* Whose commands these are. */
+struct monitor_session {
+    struct hypervisor *hv;
+    struct vm *vm;                     /* a VM's own monitor: it; NULL: the lab's */
+    char chosen[HYPERVISOR_NAME_SIZE]; /* the lab's: the VM that commands are for; "": none */
+};
+
 /* Attach to the VM's monitor character device; NULL when it has none or memory ran out. The caller owns it and
  * destroys it before the VM. */
-struct monitor *monitor_create(struct vm *vm);
+struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv);
+/* The lab's, on a character device of the hypervisor's loop. */
+struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev);
 void monitor_destroy(struct monitor *monitor);
 
 /* Run one command line, writing to `out`. */
-void monitor_execute(struct vm *vm, const char *line, FILE *out);
+void monitor_execute(struct monitor_session *session, const char *line, FILE *out);
 
 #endif

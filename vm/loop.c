@@ -170,6 +170,12 @@ unsigned loop_poll(struct loop *loop, uint64_t timeout_ns)
     return MAX(run, 1u);
 }
 
+uint64_t loop_prepare(struct loop *loop, uint64_t timeout_ns)
+{
+    loop_collect(loop, &timeout_ns);
+    return timeout_ns;
+}
+
 void loop_wake(struct loop *loop)
 {
     uint64_t one = 1;

@@ -65,6 +65,11 @@ short loop_watched(const struct loop *loop, int number);
  * were run; a poller that was there to be called early counts. */
 unsigned loop_poll(struct loop *loop, uint64_t timeout_ns);
 
+/* For somebody who sleeps on several loops at once: what this one would poll stands in loop->pollfds[0..count), until the
+ * loop is used again; returns how long it would sleep of `timeout_ns`. When any of it is ready, or the time is over,
+ * loop_poll() is due. */
+uint64_t loop_prepare(struct loop *loop, uint64_t timeout_ns);
+
 /* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and, as far as loop->woken is, from signal
  * handlers. */
 void loop_wake(struct loop *loop);

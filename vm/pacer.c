@@ -78,45 +78,67 @@ void pacer_handle_alarm(int signal_number, siginfo_t *info, void *context)
     }
 }
 
-static void set_alarm(struct pacer *pacer, uint64_t at)
+static void set_alarm(struct alarm *alarm, uint64_t at)
 {
     const struct itimerspec when = {
         .it_value = {.tv_sec = (time_t)(at / NS_PER_SEC), .tv_nsec = (long)(at % NS_PER_SEC)}};
 
-    pacer->alarm_ns = at;
-    timer_settime(pacer->timer, TIMER_ABSTIME, &when, NULL);
+    alarm->at_ns = at;
+    timer_settime(alarm->timer, TIMER_ABSTIME, &when, NULL);
 }
 
-void pacer_init(struct pacer *pacer, struct vcpu *cpu, struct binxlate *engine)
+static void clear_alarm(struct alarm *alarm)
 {
-    *pacer = (struct pacer){.cpu = cpu, .engine = engine, .alarm_ns = CLOCK_NEVER, .rate = RATE_START};
+    if (alarm && alarm->at_ns != CLOCK_NEVER) {
+        set_alarm(alarm, 0);
+        alarm->at_ns = CLOCK_NEVER;
+    }
 }
 
-void pacer_open(struct pacer *pacer)
+void alarm_open(struct alarm *alarm)
 {
     struct sigaction action = {.sa_sigaction = pacer_alarm_entry,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-    sigset_t alarm;
+    sigset_t signals;
 
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
     sigemptyset(&action.sa_mask);
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    current_pacer = pacer;
-    pacer->has_timer = sigaction(SIGALRM, &action, NULL) == 0 &&
-                       pthread_sigmask(SIG_UNBLOCK, &alarm, NULL) == 0 &&
-                       timer_create(CLOCK_MONOTONIC, &event, &pacer->timer) == 0;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGALRM);
+    *alarm = (struct alarm){.at_ns = CLOCK_NEVER};
+    alarm->open = sigaction(SIGALRM, &action, NULL) == 0 &&
+                  pthread_sigmask(SIG_UNBLOCK, &signals, NULL) == 0 &&
+                  timer_create(CLOCK_MONOTONIC, &event, &alarm->timer) == 0;
 }
 
-void pacer_close(struct pacer *pacer)
+void alarm_close(struct alarm *alarm)
 {
-    if (pacer->has_timer) {
-        timer_delete(pacer->timer);
+    if (alarm->open) {
+        timer_delete(alarm->timer);
     }
-    pacer->has_timer = false;
-    pacer->alarm_ns = CLOCK_NEVER;
+    *alarm = (struct alarm){.at_ns = CLOCK_NEVER};
+}
+
+void pacer_init(struct pacer *pacer, struct vcpu *cpu, struct binxlate *engine)
+{
+    *pacer = (struct pacer){.cpu = cpu, .engine = engine, .rate = RATE_START};
+}
+
+void pacer_attach(struct pacer *pacer, struct alarm *alarm)
+{
+    pacer->alarm = alarm && alarm->open ? alarm : NULL;
+    current_pacer = pacer;
+}
+
+void pacer_detach(struct pacer *pacer)
+{
+    clear_alarm(pacer->alarm);
+    pacer->alarm = NULL;
     current_pacer = NULL;
+    if (pacer->engine) {
+        binxlate_leave_thread(pacer->engine);
+    }
 }
 
 /* ---- Slices ---- */
@@ -130,12 +152,14 @@ static uint64_t counted(const struct pacer *pacer, uint64_t left_ns)
 /* True: the host timer will come in time. */
 static bool arrange_alarm(struct pacer *pacer, uint64_t now, uint64_t left_ns)
 {
-    if (!pacer->has_timer || left_ns < NEAR_NS + pacer->late_ns) {
+    struct alarm *alarm = pacer->alarm;
+
+    if (!alarm || left_ns < NEAR_NS + alarm->late_ns) {
         return false;
     }
-    uint64_t at = now + left_ns - pacer->late_ns;
-    if (pacer->alarm_ns > at) {
-        set_alarm(pacer, at);
+    uint64_t at = now + left_ns - alarm->late_ns;
+    if (alarm->at_ns > at) {
+        set_alarm(alarm, at);
     }
     return true;
 }
@@ -159,14 +183,15 @@ static void learn_rate(struct pacer *pacer, uint64_t spent_ns)
 void pacer_end(struct pacer *pacer, uint64_t now)
 {
     uint64_t spent = now - pacer->began_ns;
+    struct alarm *alarm = pacer->alarm;
 
     if (spent >= SAMPLE_NS) {
         learn_rate(pacer, spent);
     }
-    if (now >= pacer->alarm_ns) {
-        uint64_t late = MIN(now - pacer->alarm_ns, LATE_MAX_NS);
-        pacer->late_ns += late / 8 - pacer->late_ns / 8;
-        pacer->alarm_ns = CLOCK_NEVER;
+    if (alarm && now >= alarm->at_ns) {
+        uint64_t late = MIN(now - alarm->at_ns, LATE_MAX_NS);
+        alarm->late_ns += late / 8 - alarm->late_ns / 8;
+        alarm->at_ns = CLOCK_NEVER;
     }
 }
 
@@ -179,8 +204,7 @@ void pacer_due(struct pacer *pacer, uint64_t left_ns)
 
 void pacer_idle(struct pacer *pacer, uint64_t wait_ns)
 {
-    if (pacer->alarm_ns != CLOCK_NEVER && wait_ns >= NEAR_NS) {
-        set_alarm(pacer, 0);
-        pacer->alarm_ns = CLOCK_NEVER;
+    if (wait_ns >= NEAR_NS) {
+        clear_alarm(pacer->alarm);
     }
 }

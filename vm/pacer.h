@@ -10,7 +10,8 @@
  *   slice begins           signal: KICK                  timer due
  *   |--------- unbounded --------|-- counted instructions --|
  *
- * One pacer belongs to the thread that runs its VM. Nothing here is used under -icount, whose slices are exact.
+ * A pacer belongs to a VM, the host timer to a thread that runs VMs: it is lent to the pacer of the one that runs. Nothing
+ * here is used under -icount, whose slices are exact.
  */
 #ifndef VM_PACER_H
 #define VM_PACER_H
@@ -22,22 +23,31 @@
 
 struct binxlate;
 
+/* The host timer of a thread. */
+struct alarm {
+    timer_t timer;
+    bool open;        /* false: the host had none to give */
+    uint64_t at_ns;   /* host time that it is set for; CLOCK_NEVER: it is not */
+    uint64_t late_ns; /* how late its signals come, on average */
+};
+
 struct pacer {
     struct vcpu *cpu;
     struct binxlate *engine; /* NULL: the interpreter */
-    timer_t timer;
-    bool has_timer;
-    uint64_t alarm_ns; /* host time that the host timer is set for; CLOCK_NEVER: it is not */
-    uint64_t late_ns;  /* how late its signals come, on average */
-    uint64_t rate;     /* instructions in 1024 ns, lately */
+    struct alarm *alarm;     /* of the thread that runs the VM now; NULL: none */
+    uint64_t rate;           /* instructions in 1024 ns, lately */
     uint64_t began_ns, began_insns;
 };
 
+/* A host timer for the calling thread, and its signal. */
+void alarm_open(struct alarm *alarm);
+void alarm_close(struct alarm *alarm);
+
 void pacer_init(struct pacer *pacer, struct vcpu *cpu, struct binxlate *engine);
-/* Take a host timer for the calling thread, which will run the processor until pacer_close(). Without one, or where the
- * host has none to give, slices are counted instructions. */
-void pacer_open(struct pacer *pacer);
-void pacer_close(struct pacer *pacer);
+/* The calling thread runs the processor from now on, until pacer_detach(), with its host timer. Without one (NULL, or not
+ * open) slices are counted instructions. SIGALRM of any origin ends its slice. */
+void pacer_attach(struct pacer *pacer, struct alarm *alarm);
+void pacer_detach(struct pacer *pacer);
 
 /* A slice begins at host time `now` and should end in `left_ns`: returns its budget in instructions. */
 uint64_t pacer_begin(struct pacer *pacer, uint64_t now, uint64_t left_ns);

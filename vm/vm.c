@@ -269,7 +269,7 @@ static enum vcpu_exit vm_run_engine(struct vm *vm, uint64_t insns)
 /* The networks, and the adapters for the board to make. */
 static int vm_net_open(struct vm *vm, struct pc_config *pc_config, struct error *error)
 {
-    int result = vm_net_create(&vm->net, &vm->config.net, &vm->loop, &vm->clock, error);
+    int result = vm_net_create(&vm->net, &vm->config.net, vm->config.fabric, &vm->loop, &vm->clock, error);
 
     return result < 0 ? result : vm_net_adapters(pc_config, &vm->config.net, error);
 }
@@ -468,8 +468,8 @@ static uint64_t vm_time_left(const struct vm *vm)
     return deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
 }
 
-/* A slice begins at host time `now`: instructions until something else must happen. */
-static uint64_t vm_slice(struct vm *vm, uint64_t now)
+/* A slice begins at host time `now` and ends at `until` at the latest: instructions until something else must happen. */
+static uint64_t vm_slice(struct vm *vm, uint64_t now, uint64_t until)
 {
     uint64_t left = vm_time_left(vm), slice;
 
@@ -477,8 +477,8 @@ static uint64_t vm_slice(struct vm *vm, uint64_t now)
         slice = left == UINT64_MAX ? SLICE_INSNS_ICOUNT
                                    : MIN((left >> vm->clock.icount_shift) + 1, SLICE_INSNS_ICOUNT);
     } else {
-        uint64_t poll = vm->host_polled_ns + POLL_INTERVAL_NS;
-        slice = pacer_begin(&vm->pacer, now, MIN(left, poll > now ? poll - now : 0));
+        uint64_t end = MIN(vm->host_polled_ns + POLL_INTERVAL_NS, until);
+        slice = pacer_begin(&vm->pacer, now, MIN(left, end > now ? end - now : 0));
     }
     if (vm->config.limit_insns) {
         slice = MIN(slice, vm->config.limit_insns - vm->cpu->insn_count);
@@ -495,40 +495,46 @@ static void vm_check_limits(struct vm *vm, uint64_t now)
     }
 }
 
-/* The guest sleeps: so do we, until its next timer or something from outside. */
-static void vm_idle(struct vm *vm)
+/* The guest sleeps. How long may the thread, at `now`? 0: not at all. */
+static uint64_t vm_idle(struct vm *vm, uint64_t now)
 {
     uint64_t wait = vm_time_left(vm);
-    bool forever = wait == UINT64_MAX;
-    uint64_t before = pacer_host_now(), loads = vm->loads;
-    unsigned ready = 0;
 
     if (vm->config.limit_ns) {
-        uint64_t spent = before - vm->host_start_ns;
+        uint64_t spent = now - vm->host_start_ns;
 
         wait = MIN(wait, vm->config.limit_ns > spent ? vm->config.limit_ns - spent : 0);
     }
-    if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && !forever) {
-        loop_poll(&vm->loop, 0);
-        clock_skip(&vm->clock, vm->loads == loads ? wait : 0);
-        return;
+    if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && wait != UINT64_MAX) {
+        clock_skip(&vm->clock, wait);
+        vm->host_polled_ns = 0;
+        return 0;
     }
     if (wait > 0) {
         pacer_idle(&vm->pacer, wait);
-        ready = loop_poll(&vm->loop, wait);
+        vm->idle_since_ns = now;
+        vm->idle_ns = wait;
     }
-    if (vm->clock.policy == CLOCK_ICOUNT && wait != UINT64_MAX && vm->loads == loads) {
-        clock_skip(&vm->clock, ready ? MIN(wait, pacer_host_now() - before) : wait);
-    }
+    return wait;
 }
 
-static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
+/* The sleep, if there was one, is over: under -icount the time has passed for the guest, too. */
+static void vm_end_idle(struct vm *vm, uint64_t now)
+{
+    if (vm->idle_ns > 0 && vm->clock.policy == CLOCK_ICOUNT && now > vm->idle_since_ns) {
+        clock_skip(&vm->clock, MIN(vm->idle_ns, now - vm->idle_since_ns));
+    }
+    vm->idle_ns = 0;
+}
+
+/* Returns how long the guest has nothing to do. */
+static uint64_t vm_handle_exit(struct vm *vm, enum vcpu_exit exit, uint64_t now)
 {
     switch (exit) {
     case VCPU_EXIT_HALT:
         vm_serve_requests(vm);
         if (vm->state == VM_RUNNING && !vcpu_has_work(vm->cpu)) {
-            vm_idle(vm);
+            return vm_idle(vm, now);
         }
         break;
     case VCPU_EXIT_SHUTDOWN:
@@ -543,11 +549,12 @@ static void vm_handle_exit(struct vm *vm, enum vcpu_exit exit)
     case VCPU_EXIT_BUDGET:
         break;
     }
+    return 0;
 }
 
-static void vm_run_slice(struct vm *vm, uint64_t now)
+static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
 {
-    uint64_t slice = vm_slice(vm, now);
+    uint64_t slice = vm_slice(vm, now, until);
     enum vcpu_exit exit = vm_run_engine(vm, slice);
     uint64_t end = pacer_host_now();
 
@@ -555,31 +562,36 @@ static void vm_run_slice(struct vm *vm, uint64_t now)
     if (vm->clock.policy == CLOCK_REAL_TIME) {
         pacer_end(&vm->pacer, end);
     }
-    vm_handle_exit(vm, exit);
+    return vm_handle_exit(vm, exit, end);
 }
 
-void vm_run(struct vm *vm)
+enum vm_next vm_step(struct vm *vm, uint64_t until_ns, uint64_t *wait_ns)
 {
-    pacer_open(&vm->pacer);
-    while (vm->state != VM_STOPPED) {
-        uint64_t now = pacer_host_now();
+    uint64_t now = pacer_host_now();
 
-        if (vm->state == VM_PAUSED) {
-            loop_poll(&vm->loop, UINT64_MAX);
-        } else if (now - vm->host_polled_ns >= POLL_INTERVAL_NS) {
-            vm->host_polled_ns = now;
-            loop_poll(&vm->loop, 0);
-        }
-        vm_check_limits(vm, now);
-        vm_serve_requests(vm);
-        if (vm->state == VM_RUNNING) {
-            clock_run_timers(&vm->clock);
-            drives_serve(&vm->drives);
-            vm_run_slice(vm, now);
-        }
+    vm_end_idle(vm, now);
+    if (now - vm->host_polled_ns >= POLL_INTERVAL_NS || vm->state != VM_RUNNING) {
+        vm->host_polled_ns = now;
+        loop_poll(&vm->loop, 0);
     }
-    pacer_close(&vm->pacer);
-    loop_poll(&vm->loop, 0);
+    vm_check_limits(vm, now);
+    vm_serve_requests(vm);
+    *wait_ns = UINT64_MAX;
+    if (vm->state == VM_RUNNING) {
+        clock_run_timers(&vm->clock);
+        drives_serve(&vm->drives);
+        *wait_ns = vm_run_slice(vm, now, until_ns);
+    }
+    if (vm->state == VM_STOPPED) {
+        loop_poll(&vm->loop, 0);
+        return VM_NEXT_STOPPED;
+    }
+    return *wait_ns > 0 ? VM_NEXT_WAIT : VM_NEXT_RUN;
+}
+
+void vm_look_outside(struct vm *vm)
+{
+    vm->host_polled_ns = 0;
 }
 
 void vm_print_engine(const struct vm *vm, FILE *out)

@@ -4,9 +4,9 @@
  *
  *   create -> RUNNING <-> PAUSED -> STOPPED (outcome known) -> destroy
  *
- * Everything a VM owns is touched from one thread only, the one that calls vm_run(). Requests (reset, quit, power
- * button) may come from devices in the middle of an instruction: they are noted, the processor is kicked, and
- * they are carried out between instructions.
+ * Everything a VM owns is touched by one thread at a time: the one that calls vm_step(), or one that holds the VM back
+ * meanwhile (vm/hypervisor.h). Requests (reset, quit, power button) may come from devices in the middle of an
+ * instruction: they are noted, the processor is kicked, and they are carried out between instructions.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -73,15 +73,32 @@ struct vm {
     /* requests, noted by devices and front ends, carried out between slices */
     bool reset_requested, quit_requested, power_off_requested;
     uint64_t host_start_ns, host_polled_ns;
-    uint64_t busy_ns; /* host time spent running the processor */
+    uint64_t idle_since_ns, idle_ns; /* the sleep under way, by the host's clock; idle_ns 0: none */
+    uint64_t busy_ns;                /* host time spent running the processor */
+
+    /* vm_destroy() begins with this, so that what layers above have attached goes first; NULL: nothing */
+    void (*closing)(void *opaque);
+    void *closing_opaque;
 };
 
 /* Everything from configuration to a machine at its reset vector. NULL with the text; nothing is left behind. */
 struct vm *vm_create(const struct vm_config *config, struct error *error);
 void vm_destroy(struct vm *vm);
 
-/* Run, sleep and serve the event loop until the VM is STOPPED. */
-void vm_run(struct vm *vm);
+enum vm_next {
+    VM_NEXT_RUN,     /* step again */
+    VM_NEXT_WAIT,    /* there is nothing to do until the time is over or its event loop has something */
+    VM_NEXT_STOPPED, /* never again */
+};
+
+/*
+ * Serve the event loop, timers and requests, and run the guest: a few milliseconds at most, and until host time `until_ns`
+ * (CLOCK_MONOTONIC) at the latest, as far as a pacer's alarm reaches. *wait_ns: for VM_NEXT_WAIT, how long; UINT64_MAX:
+ * for ever. The pacer must be attached to the calling thread.
+ */
+enum vm_next vm_step(struct vm *vm, uint64_t until_ns, uint64_t *wait_ns);
+/* The next step begins with the event loop: something waits there. */
+void vm_look_outside(struct vm *vm);
 
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);

@@ -31,6 +31,11 @@ enum vcpu_exit binxlate_run(struct binxlate *binxlate, uint64_t budget)
     return VCPU_EXIT_INTERNAL;
 }
 
+void binxlate_leave_thread(struct binxlate *binxlate)
+{
+    (void)binxlate;
+}
+
 void binxlate_stop(struct binxlate *binxlate, void *context)
 {
     (void)binxlate;

@@ -15,6 +15,7 @@ enum { CODE = 0x10000, STACK = 0x80000, LATE_NS = 200000000 };
 static struct bare_machine bare;
 static struct binxlate *engine;
 static struct pacer pacer;
+static struct alarm host_alarm;
 
 /* inc eax; call f; jmp $-6; f: inc ecx; push ecx; pop edx; ret: 7 instructions a turn */
 static const uint8_t loop_code[] = {0x40, 0xe8, 0x02, 0x00, 0x00, 0x00, 0xeb, 0xf8, 0x41, 0x51, 0x5a, 0xc3};
@@ -30,7 +31,8 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    pacer_close(&pacer);
+    pacer_detach(&pacer);
+    alarm_close(&host_alarm);
     binxlate_destroy(engine);
     bare_fini(&bare);
 }
@@ -44,8 +46,9 @@ static void open_pacer(bool translate)
     }
     engine = translate ? binxlate_create(bare.cpu, &error) : NULL;
     pacer_init(&pacer, bare.cpu, engine);
-    pacer_open(&pacer);
-    cr_assert(pacer.has_timer);
+    alarm_open(&host_alarm);
+    cr_assert(host_alarm.open);
+    pacer_attach(&pacer, &host_alarm);
 }
 
 /* One slice of so many nanoseconds; returns how long it took. */
@@ -119,7 +122,7 @@ Test(pacer, counts_a_short_slice_in_instructions)
 Test(pacer, does_without_a_host_timer)
 {
     open_pacer(true);
-    pacer_close(&pacer);
+    pacer_attach(&pacer, NULL);
     uint64_t spent = run_slice(1000000);
     cr_assert_lt(spent, 1000000 + LATE_NS);
     cr_assert_gt(bare.cpu->insn_count, 0);
@@ -136,5 +139,5 @@ Test(pacer, keeps_an_alarm_that_comes_between_slices)
     cr_assert_eq(binxlate_run(engine, 1000000000), VCPU_EXIT_BUDGET);
     cr_assert_eq(bare.cpu->insn_count, before);
     pacer_end(&pacer, pacer_host_now());
-    cr_assert_eq(pacer.alarm_ns, CLOCK_NEVER);
+    cr_assert_eq(host_alarm.at_ns, CLOCK_NEVER);
 }
