@@ -10,8 +10,8 @@
  * The window needs no care for operands that cross a page, so in MODE_WINDOW the host does not check alignment. There an
  * operand by the flat table proves first that both of its ends have the same entry, or is the interpreter's.
  *
- * In other modes the host checks. A misaligned operand (TRAIT_MISALIGNED) is accessed with AC clear, if both of its ends lie in frames that follow each
- * other in the host as they do in the guest (one page, mostly); else the interpreter splits it.
+ * In other modes the host checks. A misaligned operand (TRAIT_MISALIGNED) is accessed byte by byte, or where it is longer than a doubleword with AC
+ * clear, if both of its ends lie in frames that follow each other in the host as they do in the guest (one page, mostly); else the interpreter splits it.
  */
 #include "binxlate/gen.h"
 
@@ -226,6 +226,46 @@ static void gen_copy_halves(struct gen *g, bool write)
     emit_bind(e, &done);
 }
 
+/*
+ * A word or doubleword anywhere: its bytes are gathered in the stack slot, which the instruction gets as its operand, and
+ * spread again. Switching AC off and on would cost several times as much. The first byte that is touched is the one that may fault, before
+ * anything has happened; the others share its entry.
+ */
+static void gen_copy_bytes(struct gen *g, unsigned access)
+{
+    struct emit *e = &g->e;
+    struct emit_label done = {0};
+    unsigned size = reencode_memory_size(g->insn);
+    struct host_mem mem = gen_span(g, access & REENCODE_WRITE, &done);
+    struct host_mem slot = host_mem(HOST_RSP, STACK_SLOT);
+
+    if (access & REENCODE_READ) {
+        for (unsigned i = size; i-- > 0;) {
+            mem.disp = (int32_t)i;
+            emit_load8(e, REG_SCRATCH, mem);
+            if (i > 0) {
+                emit_rorx32(e, REG_SCRATCH, REG_SCRATCH, 24);
+            }
+        }
+        emit_store32(e, slot, REG_SCRATCH);
+    } else {
+        emit_load8(e, REG_SCRATCH, mem); /* may it be written? */
+    }
+    reencode(e, g->insn, &slot);
+    if (access & REENCODE_WRITE) {
+        emit_load32(e, REG_SCRATCH, slot);
+        for (unsigned i = 0; i < size; i++) {
+            mem.disp = (int32_t)i;
+            emit_store8(e, mem, REG_SCRATCH);
+            if (i + 1 < size) {
+                emit_rorx32(e, REG_SCRATCH, REG_SCRATCH, 8);
+            }
+        }
+    }
+    gen_x87_pointers(g);
+    emit_bind(e, &done);
+}
+
 static void gen_copy_memory(struct gen *g, unsigned access)
 {
     bool write = access & REENCODE_WRITE;
@@ -235,6 +275,8 @@ static void gen_copy_memory(struct gen *g, unsigned access)
 
     if (misaligned && !(g->traits & TRAIT_MISALIGNED) && size == 8 && fpu_insn(g->insn)) {
         gen_copy_halves(g, write);
+    } else if (misaligned && size <= 4) {
+        gen_copy_bytes(g, access);
     } else if (misaligned) {
         gen_copy_span(g, write, true);
     } else if (checked && size > 8 && (size != 16 || (g->insn->opcode->flags & OPF_UNALIGNED))) {

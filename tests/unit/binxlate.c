@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "binxlate/binxlate.h"
+#include "cpu/interp.h"
 #include "tests/isa/bare_machine.h"
 
 enum { CODE = 0x10000, DATA = 0x20000, STACK = 0x800000 };
@@ -140,6 +141,54 @@ Test(binxlate, splits_what_straddles_two_pages)
         cr_assert_eq(bare_read32(&f.bare, DATA + 0xff8 + 4 * i), expected[i], "doubleword %u", i);
     }
     cr_assert_gt(binxlate_stats(f.x)->misaligned_sites, 0);
+}
+
+/* Reads, writes and both, of words and doublewords, over a page's end: all that the interpreter leaves behind. */
+Test(binxlate, misaligned_operands_act_as_in_the_interpreter)
+{
+    static const uint8_t code[] = {
+        0x03, 0x03,             /* l: add eax,[ebx] */
+        0x11, 0x43, 0x05,       /* adc [ebx+5],eax */
+        0x66, 0x13, 0x43, 0x09, /* adc ax,[ebx+9] */
+        0x66, 0x31, 0x43, 0x0d, /* xor [ebx+13],ax */
+        0x89, 0x43, 0x11,       /* mov [ebx+17],eax */
+        0x87, 0x43, 0x13,       /* xchg [ebx+19],eax */
+        0xff, 0x43, 0x15,       /* inc dword [ebx+21] */
+        0x0f, 0xb7, 0x73, 0x17, /* movzx esi,word [ebx+23] */
+        0x0f, 0xc1, 0x73, 0x1b, /* xadd [ebx+27],esi */
+        0x0f, 0xb1, 0x4b, 0x1d, /* cmpxchg [ebx+29],ecx */
+        0xd1, 0x53, 0x1f,       /* rcl dword [ebx+31],1 */
+        0x8d, 0x5b, 0x01,       /* lea ebx,[ebx+1] */
+        0x4a, 0x75, 0xd3, 0xf4  /* dec edx; jnz l; hlt */
+    };
+    static struct bare_machine other;
+    uint8_t expected[0x100], got[0x100];
+    bare_init(&other);
+    bare_enter_protected(&other, 32);
+    for (unsigned i = 0; i < sizeof(got); i++) {
+        got[i] = (uint8_t)(i * 167 + 13);
+    }
+    for (struct bare_machine *bare = &other;; bare = &f.bare) {
+        bare_load(bare, CODE, code, sizeof(code));
+        bare_load(bare, DATA + 0xf80, got, sizeof(got));
+        bare->cpu->rip = CODE;
+        bare->cpu->gpr[RBX] = DATA + 0xfa1;
+        bare->cpu->gpr[RCX] = 0x12345678;
+        bare->cpu->gpr[RDX] = 100;
+        if (bare == &f.bare) {
+            break;
+        }
+    }
+    run_to_halt();
+    cr_assert_eq(interp_run(other.cpu, 100000000), VCPU_EXIT_HALT);
+    addr_space_peek(&other.mem, DATA + 0xf80, expected, sizeof(expected));
+    addr_space_peek(&f.bare.mem, DATA + 0xf80, got, sizeof(got));
+    cr_assert_arr_eq(got, expected, sizeof(expected));
+    cr_assert_eq(f.bare.cpu->gpr[RAX], other.cpu->gpr[RAX]);
+    cr_assert_eq(f.bare.cpu->gpr[RSI], other.cpu->gpr[RSI]);
+    cr_assert_eq(f.bare.cpu->insn_count, other.cpu->insn_count);
+    cr_assert_gt(binxlate_stats(f.x)->misaligned_sites, 10);
+    bare_fini(&other);
 }
 
 Test(binxlate, moves_doubles_that_are_aligned_to_four_bytes)
