@@ -9,7 +9,7 @@
 
 #include "devices/pc.h"
 #include "vm/loader.h"
-#include "vm/net_switch.h"
+#include "vm/net_fabric.h"
 
 enum { ROM_MAX = 1 << 20 };
 
@@ -19,45 +19,39 @@ struct vm_net {
     struct net_port *backend[NET_MAX_BACKENDS];
     enum net_backend_kind kind[NET_MAX_BACKENDS];
     unsigned count;
-    struct net_switch *segment[NET_MAX_BACKENDS];
-    unsigned segment_count;
+    struct net_fabric *fabric; /* the process's, or owned */
+    struct net_fabric *owned_fabric;
 };
 
-/* The switch of a segment, made when it is first named. */
-static struct net_switch *find_segment(struct vm_net *net, const char *name)
+/* A port of a segment; of a fabric of our own if the VM shares none. */
+static int create_switch(struct vm_net *net, struct net_port **port, const struct net_backend_config *config,
+                         struct error *error)
 {
-    for (unsigned i = 0; i < net->segment_count; i++) {
-        if (!strcmp(net_switch_name(net->segment[i]), name)) {
-            return net->segment[i];
-        }
+    if (!net->fabric) {
+        net->fabric = net->owned_fabric = net_fabric_create();
     }
-    struct net_switch *sw = net_switch_create(name, net->clock);
-    if (sw) {
-        net->segment[net->segment_count++] = sw;
+    if (!net->fabric) {
+        return error_set(error, -ENOMEM, "out of memory");
     }
-    return sw;
+    *port = net_fabric_join(net->fabric, config->segment, config->id, net->loop, net->clock, error);
+    return *port ? 0 : -ENOSPC;
 }
 
 static int create_backend(struct vm_net *net, struct net_port **port, const struct net_backend_config *config,
                           struct error *error)
 {
-    struct net_switch *sw;
-
     switch (config->kind) {
     case NET_BACKEND_USER:
         return net_user_create(port, config->id, &config->user, net->loop, net->clock, error);
     case NET_BACKEND_SOCKET:
         return net_socket_create(port, config->id, &config->socket, net->loop, error);
     default:
-        error_set(error, -ENOMEM, "out of memory");
-        sw = find_segment(net, config->segment);
-        *port = sw ? net_switch_add(sw, config->id, error) : NULL;
-        return *port ? 0 : -ENOMEM;
+        return create_switch(net, port, config, error);
     }
 }
 
-int vm_net_create(struct vm_net **result, const struct net_config *config, struct loop *loop,
-                  struct clock *clock, struct error *error)
+int vm_net_create(struct vm_net **result, const struct net_config *config, struct net_fabric *fabric,
+                  struct loop *loop, struct clock *clock, struct error *error)
 {
     struct vm_net *net;
 
@@ -69,6 +63,7 @@ int vm_net_create(struct vm_net **result, const struct net_config *config, struc
     if (!net) {
         return error_set(error, -ENOMEM, "out of memory");
     }
+    net->fabric = fabric;
     net->loop = loop;
     net->clock = clock;
     for (unsigned i = 0; i < config->backend_count; i++) {
@@ -112,9 +107,7 @@ void vm_net_destroy(struct vm_net *net)
     for (unsigned i = 0; i < net->count; i++) {
         net_port_destroy(net->backend[i]);
     }
-    for (unsigned i = 0; i < net->segment_count; i++) {
-        net_switch_destroy(net->segment[i]);
-    }
+    net_fabric_destroy(net->owned_fabric);
     free(net);
 }
 
@@ -137,6 +130,16 @@ static void print_port(const struct net_port *port, const char *kind, FILE *out)
             (unsigned long long)port->lost_frames);
 }
 
+static void print_segment(const struct net_port *port, FILE *out)
+{
+    struct net_fabric_state state;
+
+    net_fabric_query(port, &state);
+    fprintf(out, "  segment %s of %u ports, %u addresses heard here, %u frames waiting, %llu dropped\n",
+            state.segment, state.ports, state.addresses, state.waiting_frames,
+            (unsigned long long)state.dropped_frames);
+}
+
 void vm_net_print(struct vm_net *net, struct pc *pc, FILE *out)
 {
     static const char *const kinds[] = {
@@ -153,6 +156,9 @@ void vm_net_print(struct vm_net *net, struct pc *pc, FILE *out)
     for (unsigned i = 0; net && i < net->count; i++) {
         print_port(net->backend[i], kinds[net->kind[i]], out);
         fputc('\n', out);
+        if (net->kind[i] == NET_BACKEND_SWITCH) {
+            print_segment(net->backend[i], out);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
  *
  *   user     net_user.c     NAT without privileges, by libslirp: DHCP, DNS, TFTP, forwarded ports
  *   socket   net_socket.c   a stream socket to another process, frames behind their length; QEMU's form
- *   switch   net_switch.c   adapters on one segment hear each other
+ *   switch   net_fabric.c   adapters on one segment hear each other, whichever VM of the process they are in
  *
  * Everything runs on the VM's thread: descriptors through its loop, time through its clock.
  */
@@ -16,13 +16,15 @@
 #include "vm/loop.h"
 #include "vm/net_config.h"
 
+struct net_fabric;
 struct vm_net;
 struct pc;
 struct pc_config;
 
-/* Create the back ends. *net is NULL when there are none. On failure the text names the back end. */
-int vm_net_create(struct vm_net **net, const struct net_config *config, struct loop *loop,
-                  struct clock *clock, struct error *error);
+/* Create the back ends. *net is NULL when there are none. The segments are those of `fabric`, which is not owned; NULL: the
+ * VM's own. On failure the text names the back end. */
+int vm_net_create(struct vm_net **net, const struct net_config *config, struct net_fabric *fabric,
+                  struct loop *loop, struct clock *clock, struct error *error);
 /* Plug the board's adapters in. */
 void vm_net_connect(struct vm_net *net, const struct net_config *config, struct pc *pc);
 void vm_net_destroy(struct vm_net *net);

@@ -1,52 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The switch: learning, ageing, forwarding. See vm/net_switch.h.
+ * The filtering database: learning, moving, ageing. See vm/net_switch.h.
+ *
+ * A guest has one address or a few, so the search is a short walk over the ports. What a guest can make of it by inventing
+ * addresses is bounded: a walk over all places there are.
  */
 #include "vm/net_switch.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-struct address {
-    uint8_t mac[NET_MAC_SIZE];
-    bool used;
-    uint64_t heard; /* ns on the switch's clock */
-};
-
-struct switch_port {
-    struct net_port port;
-    struct net_switch *sw;
-    struct address address[NET_SWITCH_ADDRESSES];
-};
-
-struct net_switch {
-    char name[32];
-    struct clock *clock;
-    struct switch_port *port[NET_SWITCH_PORTS];
-};
-
-/* ---- the filtering database ------------------------------------------------------------------------------ */
-
-static struct address *find_address(struct switch_port *port, const uint8_t *mac)
+static uint64_t mac_number(const uint8_t *mac)
 {
-    for (unsigned i = 0; i < NET_SWITCH_ADDRESSES; i++) {
-        if (port->address[i].used && memcmp(port->address[i].mac, mac, NET_MAC_SIZE) == 0) {
+    uint64_t number = 0;
+
+    memcpy(&number, mac, NET_MAC_SIZE);
+    return number;
+}
+
+static struct net_switch_address *find_address(struct net_switch_port *port, uint64_t mac)
+{
+    for (unsigned i = 0; i < port->known; i++) {
+        if (port->address[i].mac == mac) {
             return &port->address[i];
         }
     }
     return NULL;
 }
 
-/* A free place among the port's addresses, else the one not heard for longest. */
-static struct address *place_for_address(struct switch_port *port)
+static void remove_address(struct net_switch_port *port, struct net_switch_address *address)
 {
-    struct address *oldest = &port->address[0];
+    *address = port->address[--port->known];
+}
 
-    for (unsigned i = 0; i < NET_SWITCH_ADDRESSES; i++) {
-        if (!port->address[i].used) {
-            return &port->address[i];
-        }
+/* Another place for an address, else that of the one not heard for longest. */
+static struct net_switch_address *place_for_address(struct net_switch_port *port)
+{
+    struct net_switch_address *oldest = &port->address[0];
+
+    if (port->known < NET_SWITCH_ADDRESSES) {
+        return &port->address[port->known++];
+    }
+    for (unsigned i = 1; i < port->known; i++) {
         if (port->address[i].heard < oldest->heard) {
             oldest = &port->address[i];
         }
@@ -54,162 +46,61 @@ static struct address *place_for_address(struct switch_port *port)
     return oldest;
 }
 
-static void learn(struct switch_port *port, const uint8_t *mac)
+void net_switch_learn(struct net_switch *sw, unsigned port, const uint8_t mac[NET_MAC_SIZE], uint64_t now)
 {
-    struct net_switch *sw = port->sw;
-    struct address *address = find_address(port, mac);
+    uint64_t number = mac_number(mac);
+    struct net_switch_address *address = find_address(&sw->port[port], number);
 
     if (net_mac_is_group(mac)) {
         return;
     }
     if (!address) {
         for (unsigned i = 0; i < NET_SWITCH_PORTS; i++) { /* it has moved */
-            struct address *elsewhere = sw->port[i] ? find_address(sw->port[i], mac) : NULL;
+            struct net_switch_address *elsewhere = find_address(&sw->port[i], number);
 
             if (elsewhere) {
-                elsewhere->used = false;
+                remove_address(&sw->port[i], elsewhere);
             }
         }
-        address = place_for_address(port);
-        memcpy(address->mac, mac, NET_MAC_SIZE);
-        address->used = true;
+        address = place_for_address(&sw->port[port]);
+        address->mac = number;
     }
-    address->heard = clock_now(sw->clock);
+    address->heard = now;
 }
 
-static struct switch_port *lookup(struct net_switch *sw, const uint8_t *mac)
+int net_switch_lookup(const struct net_switch *sw, const uint8_t mac[NET_MAC_SIZE])
 {
-    for (unsigned i = 0; i < NET_SWITCH_PORTS; i++) {
-        struct address *address = sw->port[i] ? find_address(sw->port[i], mac) : NULL;
+    uint64_t number = mac_number(mac);
 
-        if (address && clock_now(sw->clock) - address->heard > NET_SWITCH_AGE_NS) {
-            address->used = false;
-        } else if (address) {
-            return sw->port[i];
+    for (int i = 0; i < NET_SWITCH_PORTS; i++) {
+        for (unsigned j = 0; j < sw->port[i].known; j++) {
+            if (sw->port[i].address[j].mac == number) {
+                return i;
+            }
         }
     }
-    return NULL;
+    return -1;
 }
 
-struct net_port *net_switch_lookup(struct net_switch *sw, const uint8_t mac[NET_MAC_SIZE])
+uint64_t net_switch_age(struct net_switch *sw, unsigned number, uint64_t now)
 {
-    struct switch_port *port = lookup(sw, mac);
+    struct net_switch_port *port = &sw->port[number];
+    uint64_t next = CLOCK_NEVER;
 
-    return port ? &port->port : NULL;
-}
+    for (unsigned i = port->known; i-- > 0;) {
+        struct net_switch_address *address = &port->address[i];
 
-unsigned net_switch_known(const struct net_switch *sw)
-{
-    unsigned known = 0;
-
-    for (unsigned i = 0; i < NET_SWITCH_PORTS; i++) {
-        for (unsigned j = 0; sw->port[i] && j < NET_SWITCH_ADDRESSES; j++) {
-            known += sw->port[i]->address[j].used;
+        /* a time that lies ahead: the clock was set back, to a snapshot's */
+        if (address->heard > now || now - address->heard > NET_SWITCH_AGE_NS) {
+            remove_address(port, address);
+        } else {
+            next = MIN(next, address->heard + NET_SWITCH_AGE_NS + 1);
         }
     }
-    return known;
+    return next;
 }
 
-/* ---- ports ----------------------------------------------------------------------------------------------- */
-
-/* A frame that a port cannot take now is lost: net_port_send() has no effect then. */
-static void forward(struct switch_port *port, const uint8_t *frame, size_t length)
+void net_switch_forget(struct net_switch *sw, unsigned port)
 {
-    if (!net_port_send(&port->port, frame, length)) {
-        port->port.lost_frames++;
-    }
-}
-
-static bool switch_receive(void *owner, const uint8_t *frame, size_t length)
-{
-    struct switch_port *from = owner;
-    struct net_switch *sw = from->sw;
-    struct switch_port *to;
-
-    learn(from, frame + NET_MAC_SIZE);
-    to = net_mac_is_group(frame) ? NULL : lookup(sw, frame);
-    if (to) {
-        if (to != from) {
-            forward(to, frame, length);
-        }
-        return true;
-    }
-    for (unsigned i = 0; i < NET_SWITCH_PORTS; i++) {
-        if (sw->port[i] && sw->port[i] != from) {
-            forward(sw->port[i], frame, length);
-        }
-    }
-    return true;
-}
-
-static void switch_link_changed(void *owner, bool up)
-{
-    struct switch_port *port = owner;
-
-    if (!up) {
-        memset(port->address, 0, sizeof(port->address));
-    }
-}
-
-static void switch_port_destroy(void *owner)
-{
-    struct switch_port *port = owner;
-
-    for (unsigned i = 0; i < NET_SWITCH_PORTS; i++) {
-        if (port->sw->port[i] == port) {
-            port->sw->port[i] = NULL;
-        }
-    }
-    net_port_fini(&port->port);
-    free(port);
-}
-
-static const struct net_port_ops switch_ops = {
-    .receive = switch_receive,
-    .link_changed = switch_link_changed,
-    .destroy = switch_port_destroy,
-};
-
-struct net_port *net_switch_add(struct net_switch *sw, const char *id, struct error *error)
-{
-    unsigned place = 0;
-    struct switch_port *port;
-
-    while (place < NET_SWITCH_PORTS && sw->port[place]) {
-        place++;
-    }
-    if (place == NET_SWITCH_PORTS) {
-        error_set(error, -ENOSPC, "%s: segment '%s' has its %d ports in use", id, sw->name, NET_SWITCH_PORTS);
-        return NULL;
-    }
-    port = calloc(1, sizeof(*port));
-    if (!port) {
-        error_set(error, -ENOMEM, "out of memory");
-        return NULL;
-    }
-    port->sw = sw;
-    net_port_init(&port->port, id, &switch_ops, port);
-    sw->port[place] = port;
-    return &port->port;
-}
-
-struct net_switch *net_switch_create(const char *name, struct clock *clock)
-{
-    struct net_switch *sw = calloc(1, sizeof(*sw));
-
-    if (sw) {
-        snprintf(sw->name, sizeof(sw->name), "%s", name);
-        sw->clock = clock;
-    }
-    return sw;
-}
-
-void net_switch_destroy(struct net_switch *sw)
-{
-    free(sw);
-}
-
-const char *net_switch_name(const struct net_switch *sw)
-{
-    return sw->name;
+    sw->port[port].known = 0;
 }

@@ -1,40 +1,45 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A learning Ethernet switch that joins ports of the process, without privileges.
+ * What a learning Ethernet switch knows: which address was heard at which of its ports. Only the knowledge;
+ * vm/net_fabric.h has the ports, and the lock that orders calls.
  *
  * Source: IEEE 802.1D, 7.8 "The Learning Process", 7.9 "The Filtering Database". Each port learns the source addresses of
- * what it hears; a frame goes to the port that knows its destination, to all others when nobody does or it is for a group,
- * and never back where it came from. An address not heard for five minutes is forgotten; a link that goes down forgets its
- * own.
+ * what it hears. An address not heard for five minutes is forgotten; one that is heard at another port has moved there.
  *
- * A port knows a bounded number of addresses of its own, so a guest that invents addresses pushes out only its own. A port
- * whose adapter cannot take more loses frames, the others do not wait for it.
+ * A port knows a bounded number of addresses of its own, so a guest that invents addresses pushes out only its own. Ports
+ * may count time differently, as VMs do: an address ages by the time of the port that heard it.
  *
- * Not modelled: spanning tree (a loop of switches would circle frames), VLANs, flow control.
+ * Not modelled: spanning tree (a loop of switches would circle frames), VLANs, static entries.
  */
 #ifndef VM_NET_SWITCH_H
 #define VM_NET_SWITCH_H
 
-#include "base/error.h"
 #include "base/net.h"
 
 enum { NET_SWITCH_PORTS = 64, NET_SWITCH_ADDRESSES = 32 /* a port */ };
 #define NET_SWITCH_AGE_NS (300 * NS_PER_SEC)
 
-struct net_switch;
+struct net_switch_address {
+    uint64_t mac;   /* 6 bytes in the order of the wire, as a little-endian number */
+    uint64_t heard; /* ns of the port's time */
+};
 
-/* `name` is the segment's. The clock gives the age of addresses; not owned. NULL when memory ran out. */
-struct net_switch *net_switch_create(const char *name, struct clock *clock);
-/* After its ports. */
-void net_switch_destroy(struct net_switch *sw);
-const char *net_switch_name(const struct net_switch *sw);
+struct net_switch_port {
+    unsigned known; /* addresses, in no order, from the first on */
+    struct net_switch_address address[NET_SWITCH_ADDRESSES];
+};
 
-/* A port to connect an adapter to; net_port_destroy() frees it. NULL with the text when the switch is full. */
-struct net_port *net_switch_add(struct net_switch *sw, const char *id, struct error *error);
+struct net_switch {
+    struct net_switch_port port[NET_SWITCH_PORTS]; /* all zero: knows nothing */
+};
 
-/* The port that knows this address, NULL when nobody does. */
-struct net_port *net_switch_lookup(struct net_switch *sw, const uint8_t mac[NET_MAC_SIZE]);
-/* Addresses known now. */
-unsigned net_switch_known(const struct net_switch *sw);
+/* `mac` was heard at a port. Addresses of groups are nobody's and not learnt. */
+void net_switch_learn(struct net_switch *sw, unsigned port, const uint8_t mac[NET_MAC_SIZE], uint64_t now);
+/* The port that knows it; -1: none does. */
+int net_switch_lookup(const struct net_switch *sw, const uint8_t mac[NET_MAC_SIZE]);
+/* Forget what a port has not heard for NET_SWITCH_AGE_NS. Returns when to do that again, CLOCK_NEVER: it knows nothing. */
+uint64_t net_switch_age(struct net_switch *sw, unsigned port, uint64_t now);
+/* Its link went down: forget all it knows. */
+void net_switch_forget(struct net_switch *sw, unsigned port);
 
 #endif
