@@ -559,6 +559,9 @@ static int take_out(struct snapshots *s, const char *name)
     }
     if (result == 0) {
         result = host_sync_dir(&s->list);
+        if (result < 0) { /* whether it is gone after a crash is not known: put it back */
+            host_rename(&s->root, "old", &s->list, name);
+        }
     }
     return result;
 }
