@@ -159,8 +159,7 @@ static struct pcpu *victim_for(struct hypervisor *hv, const struct hypervisor_vm
         struct pcpu *pcpu = &hv->pcpu[i];
         uint64_t ran = now > pcpu->began_ns ? now - pcpu->began_ns : 0;
 
-        if (pcpu->runs && !pcpu->give_up &&
-            sched_preempts(&hv->sched, &of->entity, &pcpu->runs->entity, ran) &&
+        if (pcpu->runs && !pcpu->give_up && sched_preempts(&of->entity, &pcpu->runs->entity, ran) &&
             (!victim || pcpu->runs->entity.vtime > victim->runs->entity.vtime)) {
             victim = pcpu;
         }
@@ -455,7 +454,7 @@ static void link_vm(struct hypervisor *hv, struct hypervisor_vm *of, uint32_t we
 
     sched_add(&hv->sched, &of->entity, now);
     sched_set_weight(&hv->sched, &of->entity, weight);
-    sched_set_cap(&of->entity, cap, now);
+    sched_set_cap(&hv->sched, &of->entity, cap, now);
     while (*last) {
         last = &(*last)->next;
     }
@@ -646,7 +645,7 @@ int hypervisor_set_cap(struct hypervisor *hv, const char *name, uint32_t cap, st
     pthread_mutex_lock(&hv->lock);
     of = find_vm(hv, name, error);
     if (of) {
-        sched_set_cap(&of->entity, cap, pacer_host_now());
+        sched_set_cap(&hv->sched, &of->entity, cap, pacer_host_now());
         end_poll(hv);
     }
     pthread_mutex_unlock(&hv->lock);

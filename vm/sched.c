@@ -24,12 +24,18 @@ void sched_init(struct sched *sched, unsigned pcpus, uint64_t slice_ns)
 
 /* ---- virtual time ---------------------------------------------------------------------------------------- */
 
-static bool wants_to_run(const struct sched_entity *entity)
+/* It uses a pCPU or waits for one. One that its cap holds back is left out: others must not be measured by it. */
+static bool competes(const struct sched_entity *entity)
 {
-    return entity->state != SCHED_BLOCKED;
+    return entity->state != SCHED_BLOCKED && !entity->throttled;
 }
 
-/* The entity of the largest weight that has not been looked at (`weight` below the last one's, or equal and later). */
+static uint64_t virtual_time(const struct sched_entity *entity, uint64_t used_ns)
+{
+    return muldiv64(used_ns, SCHED_WEIGHT_DEFAULT * SCHED_EFFECTIVE_ONE, entity->effective);
+}
+
+/* Of those that compete and have not been seen, the one of the largest weight. */
 static struct sched_entity *next_by_weight(struct sched *sched, const bool *seen, unsigned *index)
 {
     struct sched_entity *largest = NULL;
@@ -37,7 +43,7 @@ static struct sched_entity *next_by_weight(struct sched *sched, const bool *seen
     for (unsigned i = 0; i < sched->count; i++) {
         struct sched_entity *entity = sched->entity[i];
 
-        if (!seen[i] && wants_to_run(entity) && (!largest || entity->weight > largest->weight)) {
+        if (!seen[i] && competes(entity) && (!largest || entity->weight > largest->weight)) {
             largest = entity;
             *index = i;
         }
@@ -45,44 +51,52 @@ static struct sched_entity *next_by_weight(struct sched *sched, const bool *seen
     return largest;
 }
 
-/*
- * Weights as they count: from the largest on, one that asks for more than a whole pCPU of those that are left gets just
- * that. Of one pCPU nobody can ask for more.
- */
-static void reweigh(struct sched *sched)
+/* From the largest on, a weight that asks for more than a whole pCPU of those that are left counts as just that. */
+static void limit_weights(struct sched *sched, unsigned competing, uint64_t sum)
 {
     bool seen[SCHED_ENTITIES_MAX] = {false};
-    uint64_t sum = 0;
-    unsigned wanting = 0, index = 0;
+    unsigned index = 0;
 
-    for (unsigned i = 0; i < sched->count; i++) {
-        struct sched_entity *entity = sched->entity[i];
-
-        entity->effective = entity->weight;
-        if (wants_to_run(entity)) {
-            sum += entity->weight;
-            wanting++;
-        }
-    }
-    for (unsigned left = sched->pcpus; left > 1 && wanting > left; left--, wanting--) {
+    for (unsigned left = sched->pcpus; left > 1 && competing > left; left--) {
         struct sched_entity *entity = next_by_weight(sched, seen, &index);
+        uint64_t weight = (uint64_t)entity->weight * SCHED_EFFECTIVE_ONE;
 
-        if ((uint64_t)entity->weight * left <= sum) {
+        if (weight * left <= sum) {
             return;
         }
         seen[index] = true;
-        sum -= entity->weight;
-        entity->effective = (uint32_t)MAX(sum / (left - 1), (uint64_t)SCHED_WEIGHT_MIN);
+        sum -= weight;
+        competing--;
+        entity->effective = (uint32_t)(sum / (left - 1));
     }
 }
 
-/* One that its cap holds back is left out: others must not be measured by it. */
+/* Weights as they count. Of one pCPU nobody can ask for more; with one for each, all get the same. */
+static void reweigh(struct sched *sched)
+{
+    uint64_t sum = 0;
+    unsigned competing = 0;
+
+    for (unsigned i = 0; i < sched->count; i++) {
+        if (competes(sched->entity[i])) {
+            sum += (uint64_t)sched->entity[i]->weight * SCHED_EFFECTIVE_ONE;
+            competing++;
+        }
+    }
+    for (unsigned i = 0; i < sched->count; i++) {
+        sched->entity[i]->effective =
+            (competing > sched->pcpus ? sched->entity[i]->weight : (uint32_t)SCHED_WEIGHT_DEFAULT) *
+            SCHED_EFFECTIVE_ONE;
+    }
+    limit_weights(sched, competing, sum);
+}
+
 static void raise_floor(struct sched *sched)
 {
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < sched->count; i++) {
-        if (wants_to_run(sched->entity[i]) && !sched->entity[i]->throttled) {
+        if (competes(sched->entity[i])) {
             least = MIN(least, sched->entity[i]->vtime);
         }
     }
@@ -124,13 +138,19 @@ static void fill_bucket(struct sched_entity *entity, uint64_t now)
         MIN(entity->bucket_ns + (int64_t)MIN(filled, (uint64_t)INT64_MAX / 2), bucket_size(entity));
 }
 
+static void release(struct sched *sched, struct sched_entity *entity)
+{
+    entity->throttled = false;
+    forget_lag(sched, entity);
+    reweigh(sched);
+}
+
 /* Fill the bucket of one that waits; a throttled one is released when that is worth while. */
-static void fill_waiting(const struct sched *sched, struct sched_entity *entity, uint64_t now)
+static void fill_waiting(struct sched *sched, struct sched_entity *entity, uint64_t now)
 {
     fill_bucket(entity, now);
     if (entity->throttled && entity->bucket_ns >= bucket_worth(entity)) {
-        entity->throttled = false;
-        forget_lag(sched, entity);
+        release(sched, entity);
     }
 }
 
@@ -142,13 +162,18 @@ static void empty_bucket(struct sched_entity *entity, uint64_t used_ns)
     }
 }
 
-void sched_set_cap(struct sched_entity *entity, uint32_t cap, uint64_t now)
+void sched_set_cap(struct sched *sched, struct sched_entity *entity, uint32_t cap, uint64_t now)
 {
     fill_bucket(entity, now);
     entity->cap = MIN(cap, (uint32_t)SCHED_CAP_MAX);
     entity->filled_ns = now;
     entity->bucket_ns = entity->cap ? MIN(entity->bucket_ns, bucket_size(entity)) : 0;
-    entity->throttled = entity->cap > 0 && entity->bucket_ns <= 0;
+    if (entity->cap > 0 && entity->bucket_ns <= 0) {
+        entity->throttled = true;
+        reweigh(sched);
+    } else if (entity->throttled) {
+        release(sched, entity);
+    }
 }
 
 uint64_t sched_next_release(const struct sched *sched)
@@ -208,7 +233,7 @@ bool sched_add(struct sched *sched, struct sched_entity *entity, uint64_t now)
         return false;
     }
     *entity = (struct sched_entity){.weight = SCHED_WEIGHT_DEFAULT,
-                                    .effective = SCHED_WEIGHT_DEFAULT,
+                                    .effective = SCHED_WEIGHT_DEFAULT * SCHED_EFFECTIVE_ONE,
                                     .vtime = sched->floor,
                                     .filled_ns = now};
     sched->entity[sched->count++] = entity;
@@ -260,8 +285,7 @@ void sched_block(struct sched *sched, struct sched_entity *entity)
     }
 }
 
-/* The ready entity that may run and has the least virtual time. */
-static struct sched_entity *first_ready(struct sched *sched, uint64_t now)
+struct sched_entity *sched_peek(struct sched *sched, uint64_t now)
 {
     struct sched_entity *first = NULL;
 
@@ -279,14 +303,9 @@ static struct sched_entity *first_ready(struct sched *sched, uint64_t now)
     return first;
 }
 
-bool sched_has_ready(struct sched *sched, uint64_t now)
-{
-    return first_ready(sched, now) != NULL;
-}
-
 struct sched_entity *sched_pick(struct sched *sched, uint64_t now, uint64_t *slice_ns)
 {
-    struct sched_entity *entity = first_ready(sched, now);
+    struct sched_entity *entity = sched_peek(sched, now);
     uint64_t waited;
 
     if (!entity) {
@@ -304,23 +323,21 @@ struct sched_entity *sched_pick(struct sched *sched, uint64_t now, uint64_t *sli
 void sched_put(struct sched *sched, struct sched_entity *entity, uint64_t used_ns, bool ready, uint64_t now)
 {
     entity->charged_ns += used_ns;
-    entity->vtime += muldiv64(used_ns, SCHED_WEIGHT_DEFAULT, entity->effective);
+    entity->vtime += virtual_time(entity, used_ns);
     fill_bucket(entity, now);
     empty_bucket(entity, used_ns);
     if (ready) {
         make_ready(entity, false, now);
     } else {
         entity->state = SCHED_BLOCKED;
+    }
+    if (!competes(entity)) {
         reweigh(sched);
     }
     raise_floor(sched);
 }
 
-bool sched_preempts(const struct sched *sched, const struct sched_entity *woken,
-                    const struct sched_entity *running, uint64_t used_ns)
+bool sched_preempts(const struct sched_entity *woken, const struct sched_entity *running, uint64_t used_ns)
 {
-    (void)sched;
-    return !woken->throttled &&
-           woken->vtime + GRAIN_NS <=
-               running->vtime + muldiv64(used_ns, SCHED_WEIGHT_DEFAULT, running->effective);
+    return !woken->throttled && woken->vtime + GRAIN_NS <= running->vtime + virtual_time(running, used_ns);
 }

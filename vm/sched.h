@@ -18,7 +18,8 @@
  *      where it was. That slice is what lets it preempt a busy one at once.
  *   4. A cap is a bucket that fills with cap % of the time that passes. One whose bucket is empty waits, even when a
  *      pCPU is idle; a charge beyond the bucket's contents is owed.
- *   5. Of P pCPUs an entity can use one: a weight that asks for more than that counts as exactly one pCPU's share.
+ *   5. Of P pCPUs an entity can use one: a weight that asks for more than that counts as exactly one pCPU's share. Where
+ *      there is a pCPU for each, weights mean nothing, and nobody is ahead of another later on for having run.
  *
  * Weight and cap are Xen's (credit scheduler): weight 1..65535, twice the weight twice the time; cap in per cent of one
  * pCPU, 0 for none.
@@ -32,6 +33,7 @@ enum {
     SCHED_WEIGHT_MIN = 1,
     SCHED_WEIGHT_DEFAULT = 256,
     SCHED_WEIGHT_MAX = 65535,
+    SCHED_EFFECTIVE_ONE = 256,
     SCHED_CAP_MAX = 100,
     SCHED_ENTITIES_MAX = 256,
     SCHED_LATENCIES = 128, /* classes of sched_entity.latency */
@@ -42,7 +44,7 @@ enum sched_state { SCHED_BLOCKED, SCHED_READY, SCHED_RUNNING };
 struct sched_entity {
     uint32_t weight, cap; /* by sched_set_weight(), sched_set_cap() */
     enum sched_state state;
-    uint32_t effective; /* weight, less where a pCPU cannot give that much (5) */
+    uint32_t effective; /* weight in 1/SCHED_EFFECTIVE_ONE, less where a pCPU cannot give that much (5) */
     uint64_t vtime;     /* ns of processor time, times SCHED_WEIGHT_DEFAULT / weight */
     int64_t bucket_ns;  /* cap: what may still be used; negative: owed */
     uint64_t filled_ns; /* cap: up to when the bucket was filled */
@@ -73,7 +75,7 @@ void sched_remove(struct sched *sched, struct sched_entity *entity);
 
 /* Values are clamped to what is legal. */
 void sched_set_weight(struct sched *sched, struct sched_entity *entity, uint32_t weight);
-void sched_set_cap(struct sched_entity *entity, uint32_t cap, uint64_t now);
+void sched_set_cap(struct sched *sched, struct sched_entity *entity, uint32_t cap, uint64_t now);
 
 /* It wants to run. Without effect unless it is blocked. */
 void sched_wake(struct sched *sched, struct sched_entity *entity, uint64_t now);
@@ -85,10 +87,9 @@ struct sched_entity *sched_pick(struct sched *sched, uint64_t now, uint64_t *sli
 void sched_put(struct sched *sched, struct sched_entity *entity, uint64_t used_ns, bool ready, uint64_t now);
 
 /* Should `running`, which has run `used_ns` without a charge yet, make way for `woken`? */
-bool sched_preempts(const struct sched *sched, const struct sched_entity *woken,
-                    const struct sched_entity *running, uint64_t used_ns);
-/* May somebody who is ready run now? */
-bool sched_has_ready(struct sched *sched, uint64_t now);
+bool sched_preempts(const struct sched_entity *woken, const struct sched_entity *running, uint64_t used_ns);
+/* The entity that sched_pick() would take; NULL: none may run. */
+struct sched_entity *sched_peek(struct sched *sched, uint64_t now);
 /* When the next throttled entity may run again; UINT64_MAX: there is none. */
 uint64_t sched_next_release(const struct sched *sched);
 

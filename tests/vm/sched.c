@@ -56,7 +56,7 @@ static struct guest *add(uint32_t weight, uint32_t cap, struct behaviour behavio
     *added = (struct guest){.behaviour = behaviour, .left_ns = behaviour.burst_ns, .wakes_ns = UINT64_MAX};
     cr_assert(sched_add(&sched, &added->entity, now));
     sched_set_weight(&sched, &added->entity, weight);
-    sched_set_cap(&added->entity, cap, now);
+    sched_set_cap(&sched, &added->entity, cap, now);
     sched_wake(&sched, &added->entity, now);
     return added;
 }
@@ -108,7 +108,7 @@ static void wake(struct guest *woken)
         }
     }
     for (unsigned i = 0; i < sched.pcpus; i++) {
-        if (sched_preempts(&sched, &woken->entity, &run[i].guest->entity, now - run[i].began_ns)) {
+        if (sched_preempts(&woken->entity, &run[i].guest->entity, now - run[i].began_ns)) {
             run[i].ends_ns = now;
             return;
         }
@@ -294,10 +294,10 @@ Test(sched, rule_4_cap_can_be_taken_away_and_given_again)
     struct guest *only = add(256, 10, busy);
     play(1000 * MS);
     assert_near((double)only->entity.charged_ns / MS, 100, 2);
-    sched_set_cap(&only->entity, 0, now);
+    sched_set_cap(&sched, &only->entity, 0, now);
     play(1000 * MS);
     assert_near((double)only->entity.charged_ns / MS, 1100, 2);
-    sched_set_cap(&only->entity, 50, now);
+    sched_set_cap(&sched, &only->entity, 50, now);
     play(1000 * MS);
     assert_near((double)only->entity.charged_ns / MS, 1600, 3);
 }
@@ -324,6 +324,61 @@ Test(sched, rule_5_three_equals_share_two_pcpus)
     for (unsigned i = 0; i < 3; i++) {
         assert_near(share(&guest[i], 10000 * MS), 200.0 / 3, 0.5);
     }
+}
+
+Test(sched, rule_5_small_weights_are_not_rounded)
+{
+    begin(3);
+    add(5, 0, busy);
+    for (unsigned i = 0; i < 3; i++) {
+        add(1, 0, busy);
+    }
+    play(10000 * MS);
+    assert_near(share(&guest[0], 10000 * MS), 100, 0.5);
+    for (unsigned i = 1; i < 4; i++) {
+        assert_near(share(&guest[i], 10000 * MS), 200.0 / 3, 0.5);
+    }
+}
+
+/* Run `before` on two pCPUs for a minute, then another beside them; how much of the next second guest[0] gets, per cent. */
+static double share_once_crowded(void)
+{
+    uint64_t before;
+
+    play(60000 * MS);
+    before = guest[0].entity.charged_ns;
+    add(256, 0, busy);
+    play(1000 * MS);
+    return (double)(guest[0].entity.charged_ns - before) / (double)(10 * MS);
+}
+
+Test(sched, rule_5_having_run_on_a_free_pcpu_is_not_held_against_anybody)
+{
+    begin(2);
+    add(128, 0, busy);
+    add(256, 0, busy);
+    assert_near(share_once_crowded(), 200.0 * 128 / (128 + 256 + 256), 2);
+}
+
+Test(sched, rule_5_one_that_is_held_back_by_its_cap_does_not_crowd)
+{
+    begin(2);
+    add(64, 0, busy);
+    add(256, 0, busy);
+    add(256, 1, busy);
+    assert_near(share_once_crowded(), 200.0 * 64 / (64 + 256 + 256), 2);
+}
+
+Test(sched, rule_3_time_under_a_cap_is_not_made_up_for_without_it)
+{
+    begin(1);
+    struct guest *held = add(256, 1, busy);
+    add(256, 0, busy);
+    play(60000 * MS);
+    sched_set_cap(&sched, &held->entity, 0, now);
+    uint64_t before = held->entity.charged_ns;
+    play(1000 * MS);
+    assert_near((double)(held->entity.charged_ns - before) / MS, 500, 15);
 }
 
 Test(sched, fewer_guests_than_pcpus_all_run)
@@ -362,7 +417,7 @@ Test(sched, one_that_is_removed_is_picked_no_more)
     }
     sched_remove(&sched, &guest[1].entity);
     cr_assert_null(sched_pick(&sched, now, &slice));
-    cr_assert(!sched_has_ready(&sched, now));
+    cr_assert_null(sched_peek(&sched, now));
 }
 
 Test(sched, settings_are_clamped)
@@ -373,7 +428,7 @@ Test(sched, settings_are_clamped)
     cr_assert_eq(guest[0].entity.weight, SCHED_WEIGHT_MIN);
     sched_set_weight(&sched, &guest[0].entity, 1000000);
     cr_assert_eq(guest[0].entity.weight, SCHED_WEIGHT_MAX);
-    sched_set_cap(&guest[0].entity, 1000, now);
+    sched_set_cap(&sched, &guest[0].entity, 1000, now);
     cr_assert_eq(guest[0].entity.cap, SCHED_CAP_MAX);
 }
 
