@@ -686,6 +686,10 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
             break;
         }
     }
+    /* A call-out has faulted whose device access ended the budget. */
+    if (why == VCPU_EXIT_BUDGET && !interp_deliver(cpu)) {
+        why = VCPU_EXIT_SHUTDOWN;
+    }
     fpu_release(x);
     fault_detach();
     return x->broken ? VCPU_EXIT_INTERNAL : why;

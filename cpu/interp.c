@@ -354,6 +354,14 @@ static bool execute_some(struct vcpu *cpu)
     return tracing(cpu, LOG_EXEC) ? execute_single(cpu) : execute_code(cpu);
 }
 
+bool interp_deliver(struct vcpu *cpu)
+{
+    while (cpu->exception.pending) {
+        TRY(deliver_fault(cpu));
+    }
+    return true;
+}
+
 enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget)
 {
     cpu->budget_end = budget > UINT64_MAX - cpu->insn_count ? UINT64_MAX : cpu->insn_count + budget;

@@ -19,6 +19,10 @@ enum vcpu_exit interp_run(struct vcpu *cpu, uint64_t budget);
  * leave some instructions to the interpreter: an exception that is pending on entry is delivered first. */
 enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns);
 
+/* Deliver a pending exception, whatever is left of the budget: the last thing that the instruction which raised it does.
+ * False: a triple fault. */
+bool interp_deliver(struct vcpu *cpu);
+
 /* Fetch and decode the instruction at CS:RIP without executing it (tracer, debugger, translator). False: the
  * fetch faults; nothing is pending then. */
 struct insn;

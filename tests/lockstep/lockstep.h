@@ -40,7 +40,8 @@ enum {
     LINEAR_ALIAS = 0x00500000, /* of 20000, when paging is on */
     LINEAR_LARGE = 0x00800000, /* of 0, by a large page */
 };
-#define LINEAR_TABLES 0xc0000000u
+/* Of the page tables: an address that arithmetic on few bits does not come to by chance. */
+#define LINEAR_TABLES 0xa6b59000u
 
 /* Segments of our own in the GDT: a base and 4 GiB; a base and little. */
 enum { SEL_BASE_A = SEL_RANDOM, SEL_BASE_B = SEL_RANDOM + 8, SEL_SHORT = SEL_RANDOM + 16 };

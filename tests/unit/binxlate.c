@@ -327,6 +327,37 @@ Test(binxlate, sees_a_store_to_code_that_its_block_has_jumped_to)
     cr_assert_eq(f.bare.cpu->gpr[RCX], 1);
 }
 
+enum { DIVISOR = 0x80000000, DIVISIONS = 1000 };
+
+/* A device that is 1 for a while, and then 0 and the end of the budget. */
+static uint64_t divisor_read(void *opaque, uint64_t offset, unsigned size)
+{
+    unsigned *reads = opaque;
+
+    (void)offset;
+    (void)size;
+    if (++*reads <= DIVISIONS) {
+        return 1;
+    }
+    vcpu_shorten(f.bare.cpu, 0);
+    return 0;
+}
+
+Test(binxlate, delivers_an_exception_of_the_last_instruction_of_a_budget)
+{
+    static const struct region_ops ops = {.read = divisor_read};
+    struct region device;
+    unsigned reads = 0;
+
+    region_init_io(&device, "divisor", DIVISOR, PAGE_SIZE, &ops, &reads);
+    addr_space_add(&f.bare.mem, &device);
+    /* l: mov eax,1; xor edx,edx; div dword [DIVISOR]; jmp l: the site is a call-out soon */
+    LOAD(0xb8, 0x01, 0x00, 0x00, 0x00, 0x31, 0xd2, 0xf7, 0x35, 0x00, 0x00, 0x00, 0x80, 0xeb, 0xf1);
+    cr_assert_eq(binxlate_run(f.x, 100000), VCPU_EXIT_SHUTDOWN, "there is no IDT");
+    cr_assert_eq(reads, DIVISIONS + 1);
+    cr_assert(!f.bare.cpu->exception.pending);
+}
+
 Test(binxlate, forgets_everything_on_demand)
 {
     LOAD(0x40, 0xf4);
