@@ -2,7 +2,8 @@
 /*
  * Arithmetic that every Ethernet controller does in hardware: the frame check sequence and the Internet checksum.
  *
- * Source: IEEE 802.3, 3.2.9 "Frame Check Sequence field"; RFC 1071 "Computing the Internet Checksum".
+ * Source: IEEE 802.3, 3.2.9 "Frame Check Sequence field"; RFC 1071 "Computing the Internet Checksum"; for folding Intel's
+ * paper "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction".
  */
 #ifndef DEVICES_ETHERNET_H
 #define DEVICES_ETHERNET_H
@@ -12,9 +13,12 @@
 enum { ETHERNET_FCS_SIZE = 4, ETHERNET_VLAN_TAG_SIZE = 4, ETHERNET_TYPE_OFFSET = 12 };
 enum { ETHERNET_TYPE_IPV4 = 0x0800, ETHERNET_TYPE_VLAN = 0x8100, ETHERNET_TYPE_IPV6 = 0x86dd };
 
-/* The CRC's tables: eight bytes at a time. Each controller has its own, filled in when it is made. */
+/* What the CRC is computed with. Each controller has its own, filled in when it is made. */
 struct ethernet_crc {
-    uint32_t table[8][256];
+    uint32_t table[8][256]; /* eight bytes at a time */
+    bool folds;             /* the host multiplies polynomials: 64 bytes at a time */
+    uint64_t fold512[2];    /* factors that move the low and the high half of 16 bytes 64 bytes on */
+    uint64_t fold128[2];    /* and 16 bytes on */
 };
 
 void ethernet_crc_init(struct ethernet_crc *crc);
