@@ -178,6 +178,11 @@ static int load_rom(const struct net_nic_config *nic, uint8_t **bytes, size_t *s
             return 0;
         }
     }
+    fprintf(stderr,
+            "hypatia: note: %s has no option ROM and cannot boot from the network: install ipxe-qemu, or say "
+            "romfile= "
+            "for none\n",
+            nic->id);
     return 0;
 }
 

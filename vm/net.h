@@ -33,7 +33,7 @@ struct net_port *vm_net_find(struct vm_net *net, const char *id);
 /* Kind and state of each, a line apiece: `info network`. */
 void vm_net_print(struct vm_net *net, struct pc *pc, FILE *out);
 /* The adapters for the board, with the option ROMs of those that have one. A ROM asked for by name must be there; of
- * iPXE's customary ones a missing one is left out. Free them when the board is made, or was not. */
+ * iPXE's customary ones a missing one is left out, with a note on stderr. Free them when the board is made, or was not. */
 int vm_net_adapters(struct pc_config *pc, const struct net_config *config, struct error *error);
 void vm_net_free_adapters(struct pc_config *pc);
 

@@ -5,8 +5,10 @@
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
+#include <unistd.h>
 
-#include "vm/net_config.h"
+#include "devices/pc.h"
+#include "vm/net.h"
 
 static struct net_config *config_create(void)
 {
@@ -196,4 +198,49 @@ Test(net_config, too_many_of_anything_is_refused)
     }
     cr_assert_lt(net_parse_netdev(config, option, &error), 0);
     free(config);
+}
+
+/* What loading the adapters' ROMs says on stderr. */
+static void say_of_roms(const struct net_config *config, char *text, size_t size)
+{
+    struct pc_config pc = {0};
+    struct error error = {{0}};
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+
+    fflush(stderr);
+    dup2(fileno(file), STDERR_FILENO);
+    int result = vm_net_adapters(&pc, config, &error);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    cr_assert_eq(result, 0, "%s", error.text);
+    cr_assert_eq(pc.nic_count, 1);
+    vm_net_free_adapters(&pc);
+    rewind(file);
+    text[fread(text, 1, size - 1, file)] = 0;
+    fclose(file);
+}
+
+/* Whether or not iPXE is installed on this host. */
+Test(net_adapters, a_missing_rom_is_said_in_one_line_unless_none_was_wanted)
+{
+    static const char *const options[] = {"user,model=e1000,id=lan", "user,model=e1000,id=lan,romfile="};
+    bool installed = access("/usr/lib/ipxe/qemu/pxe-e1000.rom", R_OK) == 0 ||
+                     access("/usr/share/qemu/pxe-e1000.rom", R_OK) == 0;
+    char text[512];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct net_config *config = config_create();
+        struct error error = {{0}};
+        cr_assert_eq(net_parse_nic(config, options[i], &error), 0, "%s", error.text);
+        cr_assert_eq(net_config_check(config, &error), 0, "%s", error.text);
+        say_of_roms(config, text, sizeof(text));
+        bool noted =
+            strstr(text, "has no option ROM") && strstr(text, "ipxe-qemu") && strstr(text, config->nic[0].id);
+        cr_assert_eq(noted, i == 0 && !installed, "%s", text);
+        cr_assert_eq(text[0] != 0, noted);
+        cr_assert(!noted || strchr(text, '\n') == text + strlen(text) - 1, "one line");
+        free(config);
+    }
 }
