@@ -313,7 +313,8 @@ int snapshot_save(struct vm *vm, const char *name, const char *note, struct erro
 {
     char made[SNAPSHOT_NAME_MAX + 1];
     struct snapshots *s;
-    int result = snapshot_store_get(vm, &s, error);
+    int result = vm->state == VM_STOPPED ? error_set(error, -EINVAL, "the VM has stopped for good")
+                                         : snapshot_store_get(vm, &s, error);
 
     if (result == 0) {
         snapshot_collect(s, NULL);

@@ -201,7 +201,6 @@ static void put_back(const struct files *files)
 static bool try_load(struct vm *vm, const struct machine_look *look)
 {
     struct error error = {{0}};
-    uint64_t wait;
 
     if (snapshot_load(vm, "a", &error) < 0) {
         cr_assert_gt(strlen(error.text), 10);
@@ -209,13 +208,7 @@ static bool try_load(struct vm *vm, const struct machine_look *look)
         machine_expect(vm, look, error.text);
         return false;
     }
-    vm->config.limit_insns = vm->cpu->insn_count < UINT64_MAX / 2 ? vm->cpu->insn_count + 3000 : 1;
-    vm->state = VM_PAUSED;
-    vm->outcome = VM_OUTCOME_NONE;
-    vm_resume(vm);
-    for (unsigned i = 0; i < 400 && vm_step(vm, UINT64_MAX, &wait) != VM_NEXT_STOPPED; i++) {
-    }
-    cr_assert_neq(vm->outcome, VM_OUTCOME_INTERNAL, "%s", vm->reason);
+    cr_assert(machine_run_insns(vm, 3000, false), "%s", vm->cpu->internal_error);
     return true;
 }
 

@@ -25,6 +25,8 @@ void machine_shell(const char *format, ...) PRINTF_LIKE(1, 2);
 /* A VM with `options` added to the usual ones, at its first instruction, or where -loadvm put it. NULL with the text. */
 struct vm *machine_try(const char *options, struct error *error);
 struct vm *machine_create(const char *options);
+/* Run so many instructions. False: the guest cannot go on, which only an unlawful one may; or a bug of ours. */
+bool machine_run_insns(struct vm *vm, uint64_t insns, bool lawful);
 /* Run until so many instructions have been executed since the reset. */
 void machine_run_to(struct vm *vm, uint64_t insns);
 
