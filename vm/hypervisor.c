@@ -22,26 +22,29 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vm/trace.h"
 
 struct pcpu {
     struct hypervisor *hv;
     unsigned index;
     pthread_t thread;
-    struct hypervisor_vm *runs; /* NULL: none */
-    uint64_t began_ns;          /* host time at which it began to */
-    bool waits_for_hold;        /* what it runs wants another VM */
-    bool give_up;               /* end the slice; atomic */
+    struct hypervisor_vm *runs;      /* NULL: none */
+    uint64_t began_ns;               /* host time at which it began to */
+    struct hypervisor_vm *waits_for; /* the VM that what it runs wants to hold; NULL: none */
+    bool give_up;                    /* end the slice; atomic */
 };
 
 struct hypervisor_vm {
     struct vm *vm;
     char name[HYPERVISOR_NAME_SIZE];
-    enum hypervisor_state state;
+    uint32_t number;             /* in the order of creation */
+    enum hypervisor_state state; /* by change_state() */
+    enum vm_state life;          /* as of its last slice or hold */
     struct sched_entity entity;
     struct pcpu *on;     /* HYPERVISOR_ON_PCPU: where */
     bool held;           /* a thread has it, by hypervisor_hold() */
+    struct pcpu *holder; /* held: the pCPU whose thread that is; NULL: none's */
     unsigned wanted;     /* threads that wait for it there */
-    bool removed;        /* they wait in vain */
     bool told;           /* HYPERVISOR_STOPPED: who is to know knows */
     uint64_t wake_ns;    /* HYPERVISOR_WATCHED: host time of its next timer, UINT64_MAX: none */
     uint64_t poll;       /* the poll that watches it, as numbered in hypervisor.poll */
@@ -57,7 +60,10 @@ struct hypervisor {
     pthread_cond_t settled; /* a VM left a pCPU or was released */
     struct sched sched;
     struct hypervisor_vm *vms; /* in the order of creation */
-    unsigned count, alive;     /* alive: not stopped */
+    unsigned count, alive;     /* alive: neither stopped nor gone */
+    uint32_t created;          /* VMs there have been */
+    struct trace *trace;       /* NULL: none so far */
+    bool tracing;
     struct pcpu *pcpu;
     unsigned pcpus, idle; /* idle: pCPUs that run nothing */
     pthread_t watcher;
@@ -125,9 +131,45 @@ void hypervisor_destroy(struct hypervisor *hv)
     pthread_cond_destroy(&hv->watch);
     pthread_cond_destroy(&hv->work);
     pthread_mutex_destroy(&hv->lock);
+    trace_destroy(hv->trace);
     free(hv->pollfds);
     free(hv->pcpu);
     free(hv);
+}
+
+/* ---- States (the lock is held) -------------------------------------------------------------------------------- */
+
+#define TO(state) (1u << HYPERVISOR_##state)
+
+bool hypervisor_may_change(enum hypervisor_state from, enum hypervisor_state to)
+{
+    static const uint8_t next[] = {
+        [HYPERVISOR_CREATED] = TO(QUEUED),
+        [HYPERVISOR_QUEUED] = TO(ON_PCPU) | TO(HELD),
+        [HYPERVISOR_ON_PCPU] = TO(QUEUED) | TO(WATCHED) | TO(HELD) | TO(STOPPED),
+        [HYPERVISOR_WATCHED] = TO(QUEUED) | TO(HELD),
+        [HYPERVISOR_HELD] = TO(QUEUED) | TO(STOPPED) | TO(GONE),
+        [HYPERVISOR_STOPPED] = TO(GONE),
+        [HYPERVISOR_GONE] = 0,
+    };
+
+    return (next[from] & (1u << to)) != 0;
+}
+
+/* The only way from one state to another. What is not drawn is a bug of ours: refused, with a line. */
+static bool change_state(struct hypervisor *hv, struct hypervisor_vm *of, enum hypervisor_state to)
+{
+    if (!hypervisor_may_change(of->state, to)) {
+        fprintf(stderr, "hypatia: VM '%s' cannot become %s: it is %s\n", of->name, hypervisor_state_name(to),
+                hypervisor_state_name(of->state));
+        return false;
+    }
+    if (of->state != HYPERVISOR_STOPPED && (to == HYPERVISOR_STOPPED || to == HYPERVISOR_GONE)) {
+        hv->alive--;
+        loop_wake(&hv->loop);
+    }
+    of->state = to;
+    return true;
 }
 
 /* ---- Waking and preempting (the lock is held) --------------------------------------------------------------- */
@@ -181,12 +223,33 @@ static void find_pcpu(struct hypervisor *hv, const struct hypervisor_vm *of, uin
     }
 }
 
+static struct hypervisor_vm *vm_of(struct sched_entity *entity)
+{
+    return (struct hypervisor_vm *)((char *)entity - offsetof(struct hypervisor_vm, entity));
+}
+
+/* A pCPU has picked a VM to run. Another one that woke, too, may have counted on it. */
+static void place_woken(struct hypervisor *hv)
+{
+    uint64_t now = pacer_host_now();
+    struct sched_entity *entity = sched_peek(&hv->sched, now);
+
+    if (entity && entity->woken) {
+        find_pcpu(hv, vm_of(entity), now);
+    }
+}
+
 static void queue_vm(struct hypervisor *hv, struct hypervisor_vm *of)
 {
     uint64_t now = pacer_host_now();
 
-    of->state = HYPERVISOR_QUEUED;
+    if (!change_state(hv, of, HYPERVISOR_QUEUED)) {
+        return;
+    }
     sched_wake(&hv->sched, &of->entity, now);
+    if (hv->tracing) {
+        trace_wake(hv->trace, of->number, now);
+    }
     if (hv->running) {
         find_pcpu(hv, of, now);
     }
@@ -280,6 +343,7 @@ static void poll_watched(struct hypervisor *hv)
     for (struct hypervisor_vm *of = hv->vms; of; of = of->next) {
         if (of->state == HYPERVISOR_WATCHED && of->poll == poll_number && ready >= 0 &&
             has_event(hv, of, now)) {
+            vm_look_outside(of->vm);
             queue_vm(hv, of);
         }
     }
@@ -327,13 +391,14 @@ static uint64_t thread_time(void)
 static enum vm_next run_vm(struct pcpu *pcpu, struct alarm *alarm, struct vm *vm, uint64_t until,
                            uint64_t *wait_ns)
 {
-    enum vm_next next;
+    enum vm_next next = VM_NEXT_RUN;
+    bool over = false;
 
-    pacer_attach(&vm->pacer, alarm);
-    do {
+    pacer_attach(&vm->pacer, alarm); /* a signal before this was for nothing, so give_up is looked at first */
+    while (next == VM_NEXT_RUN && !over && !__atomic_load_n(&pcpu->give_up, __ATOMIC_ACQUIRE)) {
         next = vm_step(vm, until, wait_ns);
-    } while (next == VM_NEXT_RUN && !__atomic_load_n(&pcpu->give_up, __ATOMIC_ACQUIRE) &&
-             pacer_host_now() < until);
+        over = pacer_host_now() >= until;
+    }
     if (next == VM_NEXT_WAIT) {
         *wait_ns = loop_prepare(&vm->loop, *wait_ns);
     }
@@ -346,20 +411,43 @@ static void settle(struct hypervisor *hv, struct hypervisor_vm *of, enum vm_next
 {
     uint64_t now = pacer_host_now();
 
+    of->life = of->vm->state;
+    of->insns = of->vm->cpu->insn_count;
     if (next == VM_NEXT_STOPPED) {
-        of->state = HYPERVISOR_STOPPED;
-        hv->alive--;
-        loop_wake(&hv->loop);
+        change_state(hv, of, HYPERVISOR_STOPPED);
     } else if (of->wanted > 0) {
-        of->state = HYPERVISOR_HELD;
+        change_state(hv, of, HYPERVISOR_HELD);
     } else if (next == VM_NEXT_RUN) {
-        of->state = HYPERVISOR_QUEUED;
+        change_state(hv, of, HYPERVISOR_QUEUED);
     } else {
-        of->state = HYPERVISOR_WATCHED;
+        change_state(hv, of, HYPERVISOR_WATCHED);
         of->wake_ns = wait_ns < UINT64_MAX - now ? now + wait_ns : UINT64_MAX;
         end_poll(hv);
     }
     pthread_cond_broadcast(&hv->settled);
+}
+
+static enum trace_why why_ended(const struct pcpu *pcpu, const struct hypervisor_vm *of, enum vm_next next)
+{
+    return next == VM_NEXT_STOPPED ? TRACE_STOPPED
+           : next == VM_NEXT_WAIT  ? of->vm->state == VM_PAUSED ? TRACE_PAUSED : TRACE_SLEPT
+           : of->wanted > 0        ? TRACE_HELD
+           : pcpu->give_up         ? TRACE_PREEMPTED
+           : of->entity.throttled  ? TRACE_THROTTLED
+                                   : TRACE_OVER;
+}
+
+static void record_slice(const struct pcpu *pcpu, const struct hypervisor_vm *of, enum vm_next next,
+                         uint64_t used_ns)
+{
+    const struct trace_event event = {.begin_ns = pcpu->began_ns,
+                                      .end_ns = pacer_host_now(),
+                                      .used_ns = used_ns,
+                                      .vm = of->number,
+                                      .pcpu = (uint16_t)pcpu->index,
+                                      .why = (uint8_t)why_ended(pcpu, of, next)};
+
+    trace_slice(pcpu->hv->trace, &event);
 }
 
 static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_vm *of, uint64_t slice_ns)
@@ -371,8 +459,9 @@ static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_
     pcpu->runs = of;
     pcpu->began_ns = pacer_host_now();
     pcpu->give_up = false;
-    of->state = HYPERVISOR_ON_PCPU;
+    change_state(hv, of, HYPERVISOR_ON_PCPU);
     of->on = pcpu;
+    place_woken(hv);
     see_that_somebody_polls(hv);
     pthread_mutex_unlock(&hv->lock);
     next = run_vm(pcpu, alarm, of->vm, pcpu->began_ns + slice_ns, &wait_ns);
@@ -380,8 +469,10 @@ static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_
     pthread_mutex_lock(&hv->lock);
     pcpu->runs = NULL;
     of->on = NULL;
-    of->insns = of->vm->cpu->insn_count;
     sched_put(&hv->sched, &of->entity, used, next == VM_NEXT_RUN && of->wanted == 0, pacer_host_now());
+    if (hv->tracing) {
+        record_slice(pcpu, of, next, used);
+    }
     settle(hv, of, next, wait_ns);
 }
 
@@ -398,9 +489,7 @@ static void *pcpu_main(void *opaque)
         struct sched_entity *entity = sched_pick(&hv->sched, pacer_host_now(), &slice_ns);
 
         if (entity) {
-            run_slice(pcpu, &alarm,
-                      (struct hypervisor_vm *)((char *)entity - offsetof(struct hypervisor_vm, entity)),
-                      slice_ns);
+            run_slice(pcpu, &alarm, vm_of(entity), slice_ns);
             continue;
         }
         hv->idle++;
@@ -426,7 +515,7 @@ static struct hypervisor_vm *find_vm(struct hypervisor *hv, const char *name, st
 {
     struct hypervisor_vm *of = hv->vms;
 
-    while (of && (of->removed || strcmp(of->name, name) != 0)) {
+    while (of && (of->state == HYPERVISOR_GONE || strcmp(of->name, name) != 0)) {
         of = of->next;
     }
     if (!of) {
@@ -461,6 +550,11 @@ static void link_vm(struct hypervisor *hv, struct hypervisor_vm *of, uint32_t we
     *last = of;
     hv->count++;
     hv->alive++;
+    of->number = ++hv->created;
+    of->life = of->vm->state;
+    if (hv->trace) {
+        trace_name(hv->trace, of->number, of->name);
+    }
     queue_vm(hv, of);
 }
 
@@ -500,9 +594,7 @@ static void unlink_vm(struct hypervisor *hv, struct hypervisor_vm *of)
     }
     *link = of->next;
     hv->count--;
-    hv->alive -= of->state != HYPERVISOR_STOPPED;
     sched_remove(&hv->sched, &of->entity);
-    loop_wake(&hv->loop);
 }
 
 /* ---- Holding --------------------------------------------------------------------------------------------------- */
@@ -518,11 +610,27 @@ static struct pcpu *this_pcpu(struct hypervisor *hv)
     return NULL;
 }
 
+static const struct pcpu *who_has(const struct hypervisor_vm *of)
+{
+    return of->on ? of->on : of->holder;
+}
+
+/* Would this pCPU wait for itself? Who has the VM may wait for another one, and so on. */
+static bool waits_in_a_circle(const struct hypervisor_vm *of, const struct pcpu *self)
+{
+    const struct pcpu *has = who_has(of);
+
+    for (unsigned i = 0; has && has != self && i < HYPERVISOR_PCPUS_MAX; i++) {
+        has = has->waits_for ? who_has(has->waits_for) : NULL;
+    }
+    return has != NULL;
+}
+
 /* Wait until nobody has the VM. False: it was removed, or waiting would be for ever. */
 static bool wait_for(struct hypervisor *hv, struct hypervisor_vm *of, struct pcpu *self)
 {
-    while (!of->removed && (of->on || of->held)) {
-        if (self && of->on && of->on->waits_for_hold) {
+    while (of->state != HYPERVISOR_GONE && (of->on || of->held)) {
+        if (self && waits_in_a_circle(of, self)) {
             return false;
         }
         if (of->on) {
@@ -530,7 +638,7 @@ static bool wait_for(struct hypervisor *hv, struct hypervisor_vm *of, struct pcp
         }
         pthread_cond_wait(&hv->settled, &hv->lock);
     }
-    return !of->removed;
+    return of->state != HYPERVISOR_GONE;
 }
 
 static int hold(struct hypervisor *hv, struct hypervisor_vm *of, struct error *error)
@@ -543,24 +651,25 @@ static int hold(struct hypervisor *hv, struct hypervisor_vm *of, struct error *e
     }
     of->wanted++;
     if (self) {
-        self->waits_for_hold = true;
+        self->waits_for = of;
     }
     taken = wait_for(hv, of, self);
     if (self) {
-        self->waits_for_hold = false;
+        self->waits_for = NULL;
     }
     of->wanted--;
     pthread_cond_broadcast(&hv->settled);
     if (!taken) {
-        if (of->state == HYPERVISOR_HELD && !of->held && of->wanted == 0 && !of->removed) {
+        if (of->state == HYPERVISOR_HELD && !of->held && of->wanted == 0) {
             queue_vm(hv, of);
         }
         return error_set(error, -EBUSY, "VM '%s' cannot be stopped now", of->name);
     }
     of->held = true;
-    if (of->state != HYPERVISOR_STOPPED) {
+    of->holder = self;
+    if (of->state != HYPERVISOR_STOPPED && of->state != HYPERVISOR_HELD) {
         sched_block(&hv->sched, &of->entity);
-        of->state = HYPERVISOR_HELD;
+        change_state(hv, of, HYPERVISOR_HELD);
     }
     return 0;
 }
@@ -588,7 +697,9 @@ void hypervisor_release(struct hypervisor *hv, struct vm *vm)
     }
     if (of && of->held) {
         of->held = false;
-        if (of->state != HYPERVISOR_STOPPED && of->wanted == 0) {
+        of->holder = NULL;
+        of->life = of->vm->state;
+        if (of->state == HYPERVISOR_HELD && of->wanted == 0) {
             vm_look_outside(of->vm);
             queue_vm(hv, of);
         }
@@ -609,7 +720,7 @@ int hypervisor_remove(struct hypervisor *hv, const char *name, struct error *err
         result = error_set(error, -EBUSY, "VM '%s' cannot remove itself", name);
     }
     if (result == 0) {
-        of->removed = true;
+        change_state(hv, of, HYPERVISOR_GONE);
         pthread_cond_broadcast(&hv->settled);
         while (of->wanted > 0) {
             pthread_cond_wait(&hv->settled, &hv->lock);
@@ -679,12 +790,16 @@ unsigned hypervisor_accounts(struct hypervisor *hv, struct hypervisor_account *a
     unsigned count = 0;
 
     pthread_mutex_lock(&hv->lock);
-    for (const struct hypervisor_vm *of = hv->vms; of; of = of->next, count++) {
+    for (const struct hypervisor_vm *of = hv->vms; of; of = of->next) {
+        if (of->state == HYPERVISOR_GONE) {
+            continue;
+        }
         if (count < max) {
-            account[count] =
-                (struct hypervisor_account){.state = of->state, .entity = of->entity, .insns = of->insns};
+            account[count] = (struct hypervisor_account){
+                .state = of->state, .life = of->life, .entity = of->entity, .insns = of->insns};
             memcpy(account[count].name, of->name, sizeof(of->name));
         }
+        count++;
     }
     pthread_mutex_unlock(&hv->lock);
     return count;
@@ -693,11 +808,55 @@ unsigned hypervisor_accounts(struct hypervisor *hv, struct hypervisor_account *a
 const char *hypervisor_state_name(enum hypervisor_state state)
 {
     static const char *const names[] = {
-        [HYPERVISOR_QUEUED] = "queued", [HYPERVISOR_ON_PCPU] = "on a pCPU", [HYPERVISOR_WATCHED] = "asleep",
-        [HYPERVISOR_HELD] = "held",     [HYPERVISOR_STOPPED] = "stopped",
+        [HYPERVISOR_CREATED] = "created", [HYPERVISOR_QUEUED] = "queued", [HYPERVISOR_ON_PCPU] = "on a pCPU",
+        [HYPERVISOR_WATCHED] = "asleep",  [HYPERVISOR_HELD] = "held",     [HYPERVISOR_STOPPED] = "stopped",
+        [HYPERVISOR_GONE] = "gone",
     };
 
     return names[state];
+}
+
+static int start_trace(struct hypervisor *hv, struct error *error)
+{
+    struct trace *trace = trace_create();
+
+    if (!trace) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    for (const struct hypervisor_vm *of = hv->vms; of; of = of->next) {
+        trace_name(trace, of->number, of->name);
+    }
+    trace_destroy(hv->trace);
+    hv->trace = trace;
+    return 0;
+}
+
+int hypervisor_trace(struct hypervisor *hv, bool on, struct error *error)
+{
+    int result;
+
+    pthread_mutex_lock(&hv->lock);
+    result = on ? start_trace(hv, error) : 0;
+    hv->tracing = on && result == 0;
+    pthread_mutex_unlock(&hv->lock);
+    return result;
+}
+
+struct trace *hypervisor_trace_copy(struct hypervisor *hv, struct error *error)
+{
+    struct trace *copy = NULL;
+
+    pthread_mutex_lock(&hv->lock);
+    if (!hv->trace) {
+        error_set(error, -ENOENT, "there is no trace (sched trace on begins one)");
+    } else {
+        copy = trace_copy(hv->trace);
+        if (!copy) {
+            error_set(error, -ENOMEM, "out of memory");
+        }
+    }
+    pthread_mutex_unlock(&hv->lock);
+    return copy;
 }
 
 /* ---- Running --------------------------------------------------------------------------------------------------- */
@@ -724,12 +883,11 @@ static int start_thread(pthread_t *thread, void *(*main)(void *), void *opaque)
     return -result;
 }
 
-/* The watcher and the pCPUs, which wait for the lock that the caller has. Returns how many pCPUs there are. */
-static unsigned start_threads(struct hypervisor *hv, int *result)
+/* The pCPUs and the watcher, which wait for the lock that the caller has. Returns how many threads of pcpu[] there are. */
+static unsigned start_pcpus(struct hypervisor *hv, int *result)
 {
     unsigned started = 0;
 
-    *result = start_thread(&hv->watcher, watcher_main, hv);
     while (*result == 0 && started < hv->pcpus) {
         struct pcpu *pcpu = &hv->pcpu[started];
 
@@ -773,11 +931,16 @@ static void tell_of_stopped(struct hypervisor *hv)
 
 int hypervisor_run(struct hypervisor *hv, struct error *error)
 {
-    unsigned started;
+    unsigned started = 0;
+    bool watched;
     int result;
 
     pthread_mutex_lock(&hv->lock);
-    started = start_threads(hv, &result);
+    result = start_thread(&hv->watcher, watcher_main, hv);
+    watched = result == 0;
+    if (watched) {
+        started = start_pcpus(hv, &result);
+    }
     hv->running = result == 0;
     while (hv->running && hv->alive > 0) {
         pthread_mutex_unlock(&hv->lock);
@@ -793,7 +956,7 @@ int hypervisor_run(struct hypervisor *hv, struct error *error)
     for (unsigned i = 0; i < started; i++) {
         pthread_join(hv->pcpu[i].thread, NULL);
     }
-    if (started > 0) {
+    if (watched) {
         pthread_join(hv->watcher, NULL);
     }
     hv->running = hv->ending = false;

@@ -2,15 +2,24 @@
 /*
  * Several VMs in one process, on P pCPUs: host threads that run whichever VM the scheduler (vm/sched.h) says.
  *
- *            hypervisor_start            picked                    destroyed
- *   created ------------------> queued <---------> on a pCPU ...        ^
- *                                  ^                  |   |             |
- *                    event, timer, |    nothing to do |   | over        |
- *                          resume  +----- watched <---+   +--> stopped -+
+ *                         picked                    it ended
+ *   created ----> queued ---------> on a pCPU ---------------> stopped --+
+ *                 ^ ^ |  <---------   |   |                      :       | hypervisor_remove
+ *                 | | |  slice over   |   | nothing to do        : bug   |
+ *                 | | |               |   v                      : of    v
+ *                 | +-|---------------|-- watched                : ours gone
+ *       released  |   |  an event     |   |                      :       ^
+ *                 |   +-------+-------+---+                      :       |
+ *                 |           v hypervisor_hold                  :       |
+ *                 +--------- held .......................................+
  *
  *   queued      wants the processor                      watched   sleeps or is paused: its descriptors and its next timer
  *   on a pCPU   this thread owns all of the VM                     are watched, by a pCPU that has nothing to do or else
- *   stopped     its outcome is known; it never runs again          by a thread for that
+ *   held        whoever called hypervisor_hold() does              by a thread for that
+ *   stopped     its outcome is known; it never runs again
+ *
+ * hypervisor_may_change() is the drawing as a table, and nothing gets past it. Whether the guest runs, is paused or has stopped
+ * is another question (enum vm_state): a paused one comes through here like one that sleeps.
  *
  * A VM is touched by one thread at a time. Front ends (the monitor, signals) take it with hypervisor_hold(), which ends its
  * slice and keeps it off the pCPUs, and give it back with hypervisor_release(). The hypervisor's own lock is held for
@@ -32,19 +41,23 @@ enum { HYPERVISOR_PCPUS_MAX = 64, HYPERVISOR_VMS_MAX = SCHED_ENTITIES_MAX, HYPER
 #define HYPERVISOR_SLICE_MIN_NS 100000u
 
 struct hypervisor;
+struct trace;
 
 enum hypervisor_state {
+    HYPERVISOR_CREATED,
     HYPERVISOR_QUEUED,
     HYPERVISOR_ON_PCPU,
     HYPERVISOR_WATCHED,
     HYPERVISOR_HELD,
     HYPERVISOR_STOPPED,
+    HYPERVISOR_GONE,
 };
 
 /* What the hypervisor knows of a VM, at one moment. */
 struct hypervisor_account {
     char name[HYPERVISOR_NAME_SIZE];
     enum hypervisor_state state;
+    enum vm_state life;         /* as of its last slice or hold */
     struct sched_entity entity; /* weight, cap, times */
     uint64_t insns;             /* as of its last slice */
 };
@@ -66,7 +79,7 @@ int hypervisor_remove(struct hypervisor *hv, const char *name, struct error *err
 /*
  * Take a VM: it does not run until it is released, and the caller may use all of it. NULL with the text when there is none
  * of that name, or when this would wait for ever (two VMs' monitors that want each other's VM). For the thread that
- * runs the VM it is a formality.
+ * runs the VM it is a formality. A thread that is no pCPU has one VM at a time.
  */
 struct vm *hypervisor_hold(struct hypervisor *hv, const char *name, struct error *error);
 void hypervisor_release(struct hypervisor *hv, struct vm *vm);
@@ -80,7 +93,14 @@ unsigned hypervisor_pcpus(const struct hypervisor *hv);
 
 /* The first `max` VMs in the order of creation; returns how many there are. */
 unsigned hypervisor_accounts(struct hypervisor *hv, struct hypervisor_account *account, unsigned max);
+/* "queued", "asleep", ... */
 const char *hypervisor_state_name(enum hypervisor_state state);
+bool hypervisor_may_change(enum hypervisor_state from, enum hypervisor_state to);
+
+/* Record who runs when, from now on and from the beginning; or stop that, keeping what there is. -ENOMEM with the text. */
+int hypervisor_trace(struct hypervisor *hv, bool on, struct error *error);
+/* What was recorded, for the caller to destroy. NULL with the text: nothing, or no memory. */
+struct trace *hypervisor_trace_copy(struct hypervisor *hv, struct error *error);
 
 /* The event loop of the thread that runs hypervisor_run(). */
 struct loop *hypervisor_loop(struct hypervisor *hv);

@@ -28,14 +28,10 @@ enum { SLICE_INSNS_ICOUNT = 1000000 };
 
 static void vm_stop(struct vm *vm, enum vm_outcome outcome, const char *reason)
 {
-    if (vm->state == VM_STOPPED) {
-        return;
+    if (vm_change_state(vm, VM_STOPPED, NULL) == 0) {
+        vm->outcome = outcome;
+        snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
     }
-    vm->state = VM_STOPPED;
-    vm->outcome = outcome;
-    snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
-    clock_stop(&vm->clock);
-    vcpu_kick(vm->cpu);
 }
 
 static void hook_set_intr(void *opaque, bool level)
@@ -412,23 +408,6 @@ void vm_destroy(struct vm *vm)
 }
 
 /* ---- running ---- */
-
-void vm_pause(struct vm *vm)
-{
-    if (vm->state == VM_RUNNING) {
-        vm->state = VM_PAUSED;
-        clock_stop(&vm->clock);
-        vcpu_kick(vm->cpu);
-    }
-}
-
-void vm_resume(struct vm *vm)
-{
-    if (vm->state == VM_PAUSED) {
-        vm->state = VM_RUNNING;
-        clock_start(&vm->clock);
-    }
-}
 
 static void vm_reset(struct vm *vm)
 {

@@ -2,7 +2,13 @@
 /*
  * One guest's life: the machine, its processor and engine, its clock, its log, its event loop.
  *
- *   create -> RUNNING <-> PAUSED -> STOPPED (outcome known) -> destroy
+ *               vm_resume                 power-off, quit, limit, triple fault, a bug of ours
+ *   create -> PAUSED ------> RUNNING --------------+
+ *               |  <------      |                  v
+ *               |  vm_pause     +-- reset       STOPPED (its outcome is known) -> destroy
+ *               +----------------------------------^
+ *
+ * vm_change_state() is the only way from one to another, and refuses what is not drawn.
  *
  * Everything a VM owns is touched by one thread at a time: the one that calls vm_step(), or one that holds the VM back
  * meanwhile (vm/hypervisor.h). Requests (reset, quit, power button) may come from devices in the middle of an
@@ -100,6 +106,12 @@ enum vm_next vm_step(struct vm *vm, uint64_t until_ns, uint64_t *wait_ns);
 /* The next step begins with the event loop: something waits there. */
 void vm_look_outside(struct vm *vm);
 
+bool vm_may_change(enum vm_state from, enum vm_state to);
+/* -ESHUTDOWN (it has stopped), -EALREADY with the text: refused, and nothing has happened. */
+int vm_change_state(struct vm *vm, enum vm_state to, struct error *error);
+/* -ESHUTDOWN with the text. */
+int vm_check_not_stopped(const struct vm *vm, struct error *error);
+/* The same for those who do not mind a refusal. */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 /* Noted now, done between instructions. */
