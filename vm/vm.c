@@ -479,15 +479,15 @@ static uint64_t vm_idle(struct vm *vm, uint64_t now)
 {
     uint64_t wait = vm_time_left(vm);
 
-    if (vm->config.limit_ns) {
-        uint64_t spent = now - vm->host_start_ns;
-
-        wait = MIN(wait, vm->config.limit_ns > spent ? vm->config.limit_ns - spent : 0);
-    }
     if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && wait != UINT64_MAX) {
         clock_skip(&vm->clock, wait);
         vm->host_polled_ns = 0;
         return 0;
+    }
+    if (vm->config.limit_ns) {
+        uint64_t spent = now - vm->host_start_ns;
+
+        wait = MIN(wait, vm->config.limit_ns > spent ? vm->config.limit_ns - spent : 0);
     }
     if (wait > 0) {
         pacer_idle(&vm->pacer, wait);
@@ -502,6 +502,9 @@ static void vm_end_idle(struct vm *vm, uint64_t now)
 {
     if (vm->idle_ns > 0 && vm->clock.policy == CLOCK_ICOUNT && now > vm->idle_since_ns) {
         clock_skip(&vm->clock, MIN(vm->idle_ns, now - vm->idle_since_ns));
+    }
+    if (vm->idle_ns > 0) {
+        vm_look_outside(vm); /* what ended it may wait there */
     }
     vm->idle_ns = 0;
 }
