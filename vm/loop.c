@@ -182,7 +182,4 @@ void loop_wake(struct loop *loop)
     ssize_t n = write(loop->wake_fd, &one, sizeof(one));
 
     (void)n; /* EAGAIN: a wake is pending already */
-    if (loop->woken) {
-        loop->woken(loop->woken_opaque);
-    }
 }

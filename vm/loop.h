@@ -42,10 +42,6 @@ struct loop {
     struct pollfd *pollfds; /* scratch, owned */
     size_t capacity, count; /* of pollfds */
     int wake_fd;            /* eventfd */
-    /* Called by loop_wake() on the thread that calls it, after the wake: whoever shares a processor among loops gives
-     * this one its turn. Set before another thread knows the loop; must be as safe as loop_wake(). NULL: nobody. */
-    void (*woken)(void *opaque);
-    void *woken_opaque;
 };
 
 int loop_init(struct loop *loop, struct error *error);
@@ -70,8 +66,7 @@ unsigned loop_poll(struct loop *loop, uint64_t timeout_ns);
  * loop_poll() is due. */
 uint64_t loop_prepare(struct loop *loop, uint64_t timeout_ns);
 
-/* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and, as far as loop->woken is, from signal
- * handlers. */
+/* Make a loop_poll() that sleeps, or the next one, return. Safe from any thread and from signal handlers. */
 void loop_wake(struct loop *loop);
 
 #endif

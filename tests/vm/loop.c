@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The event loop: wakes from another thread, and who hears of them.
+ * The event loop: wakes from another thread.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -14,7 +14,6 @@ struct worker {
     struct loop_poller poller;
     pthread_t thread;
     unsigned left, done; /* work; left is atomic */
-    unsigned woken;
     bool wake_again;
 };
 
@@ -28,11 +27,6 @@ static void worker_polled(void *opaque, struct loop *loop, bool failed)
         worker->wake_again = false;
         loop_wake(loop);
     }
-}
-
-static void worker_woken(void *opaque)
-{
-    __atomic_add_fetch(&((struct worker *)opaque)->woken, 1, __ATOMIC_SEQ_CST);
 }
 
 static struct worker *worker_create(void)
@@ -86,17 +80,5 @@ Test(loop, a_wake_from_inside_a_poll_ends_the_next_one)
     cr_assert_eq(loop_poll(&worker->loop, 10 * NS_PER_SEC), 1);
     cr_assert_eq(loop_poll(&worker->loop, 0), 1);
     cr_assert_eq(loop_poll(&worker->loop, 0), 0, "one wake ended two polls");
-    worker_destroy(worker);
-}
-
-Test(loop, who_gives_the_loop_its_turn_hears_of_every_wake)
-{
-    struct worker *worker = worker_create();
-
-    worker->loop.woken = worker_woken;
-    worker->loop.woken_opaque = worker;
-    pthread_create(&worker->thread, NULL, leave_work, worker);
-    pthread_join(worker->thread, NULL);
-    cr_assert_eq(worker->woken, PIECES);
     worker_destroy(worker);
 }
