@@ -10,11 +10,13 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "monitor/monitor.h"
 #include "ui/text_display.h"
 #include "vm/config.h"
+#include "vm/containment.h"
 #include "vm/hypervisor.h"
 #include "vm/img.h"
 #include "vm/lab.h"
@@ -32,6 +34,8 @@ struct session {
     struct monitor *monitor; /* of the process; NULL: none */
     struct chardev *monitor_chardev;
     const char *pid_file;
+    bool terminal_saved;
+    struct termios terminal; /* as it was in the beginning */
 };
 
 /* What of a VM's belongs to layers above it. */
@@ -39,6 +43,7 @@ struct front_ends {
     struct session *session;
     struct vm *vm;
     unsigned index;
+    const struct vm_config *config; /* as the user gave it */
     struct monitor *monitor;
     struct text_display *display;
 };
@@ -68,17 +73,39 @@ static void take_code(struct session *session, unsigned index, int code)
     }
 }
 
-static void report(const struct session *session, struct vm *vm)
+/* Who called whom, for whoever mends it. */
+static void report_frames(const struct containment_report *broken)
+{
+    char line[256];
+
+    for (unsigned i = 0; i < broken->frames; i++) {
+        containment_describe_frame(broken, i, line, sizeof(line));
+        fprintf(stderr, "%s\n", line);
+    }
+}
+
+static void report(const struct session *session, struct vm *vm, const char *name)
 {
     bool unwell = vm->outcome == VM_OUTCOME_INTERNAL || vm->outcome == VM_OUTCOME_LIMIT;
 
     if (session->several) {
-        fprintf(stderr, "hypatia: %s: %s\n", vm->config.name, vm->reason);
+        fprintf(stderr, "hypatia: %s: %s\n", name, vm->reason);
     } else if (unwell) {
         fprintf(stderr, "hypatia: %s\n", vm->reason);
     }
     if (vm->outcome == VM_OUTCOME_TRIPLE_FAULT) {
         vm_explain_shutdown(stderr, vm);
+    }
+    if (vm->broken) {
+        report_frames(vm->broken);
+    }
+}
+
+/* A bug of ours: its front ends are a part of what is left alone, so the terminal is put right from here. */
+static void leave_broken(const struct session *session, const struct front_ends *ends)
+{
+    if (session->terminal_saved && !ends->config->daemonize) {
+        tcsetattr(STDIN_FILENO, TCSANOW, &session->terminal);
     }
 }
 
@@ -86,17 +113,22 @@ static void report(const struct session *session, struct vm *vm)
 static void vm_stopped(void *opaque, struct vm *vm)
 {
     struct session *session = opaque;
-    struct front_ends *ends = vm->closing_opaque;
+    struct front_ends *ends = vm->broken ? vm->broken->owner : vm->closing_opaque;
+    const struct vm_config *config = ends->config;
     unsigned index = ends->index;
     struct error error;
 
-    vm->closing = NULL;
-    close_front_ends(ends);
+    if (vm->broken) {
+        leave_broken(session, ends);
+    } else {
+        vm->closing = NULL;
+        close_front_ends(ends);
+    }
     take_code(session, index, vm_exit_code(vm));
-    if (vm->config.result_file && vm_write_result(vm, vm->config.result_file, &error) < 0) {
+    if (config->result_file && vm_write_result(vm, config->result_file, &error) < 0) {
         take_code(session, index, fail(&error));
     }
-    report(session, vm);
+    report(session, vm, config->name);
 }
 
 /* ---- Signals, daemon, pid file ---- */
@@ -187,14 +219,17 @@ static int add_vm(struct session *session, unsigned index, const struct vm_confi
                   uint32_t weight, uint32_t cap, struct error *error)
 {
     struct front_ends *ends = calloc(1, sizeof(*ends));
-    struct vm *vm = ends ? vm_create(config, error) : NULL;
+    struct vm_config joined = *config;
+    struct vm *vm;
     int result;
 
+    joined.fabric = hypervisor_fabric(session->hv);
+    vm = ends ? vm_create(&joined, error) : NULL;
     if (!vm) {
         free(ends);
         return -EINVAL;
     }
-    *ends = (struct front_ends){.session = session, .vm = vm, .index = index};
+    *ends = (struct front_ends){.session = session, .vm = vm, .index = index, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
     if (config->display == CONFIG_DISPLAY_TEXT) {
         ends->display = text_display_create(vm);
@@ -212,6 +247,7 @@ static int session_open(struct session *session, unsigned pcpus, struct error *e
 {
     sigset_t set;
 
+    session->terminal_saved = tcgetattr(STDIN_FILENO, &session->terminal) == 0;
     session->hv = hypervisor_create(pcpus, error);
     if (!session->hv) {
         return -ENOMEM;

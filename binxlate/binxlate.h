@@ -7,6 +7,7 @@
 #ifndef BINXLATE_BINXLATE_H
 #define BINXLATE_BINXLATE_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -63,6 +64,17 @@ void binxlate_leave_thread(struct binxlate *binxlate);
  * it says was interrupted stops before its next block.
  */
 void binxlate_stop(struct binxlate *binxlate, void *context);
+
+/*
+ * Host faults (SIGSEGV, SIGBUS, SIGFPE) of this thread that do not come from translated code go to `handler`, in the signal
+ * handler and on the signal stack; the default action follows if it returns. NULL, to begin with: the default action.
+ * It may leave by siglongjmp(3), and binxlate_abandon_thread() comes next then: the engine is left in the middle of what it
+ * did, and must not be used again, by any thread.
+ */
+void binxlate_on_host_fault(void (*handler)(int signal_number, siginfo_t *info, void *context));
+void binxlate_abandon_thread(void);
+/* Install the process's handlers for these signals, as the first engine's creation does. -errno with the text. */
+int binxlate_handle_faults(struct error *error);
 
 /* Before the first run. BINXLATE_WINDOWS_ON to begin with. */
 void binxlate_set_windows(struct binxlate *binxlate, enum binxlate_windows windows);

@@ -18,7 +18,8 @@
  * The handler runs on a stack of its own, because that last one leaves no other. It begins with AC, which the kernel
  * leaves as it was, and DF clear, as the calling convention demands. The kernel has given it fresh x87 and SSE units.
  *
- * A fault outside translated code is none of ours: the default action is restored and the instruction faults again.
+ * A fault outside translated code is none of ours: it goes to whom binxlate_on_host_fault() named on this thread, and has
+ * the default action when that is nobody.
  */
 #include <errno.h>
 #include <signal.h>
@@ -29,8 +30,11 @@
 
 /* The engine that runs translated code on this thread: a signal handler has no other way to know. */
 static _Thread_local struct binxlate *current_engine;
-/* Whose signal stack this thread uses. */
+/* Whose signal stack this thread uses, and the one it had before. */
 static _Thread_local const uint8_t *current_signal_stack;
+static _Thread_local stack_t outer_signal_stack;
+/* Who hears of this thread's faults outside translated code. */
+static _Thread_local void (*current_fault_handler)(int signal_number, siginfo_t *info, void *context);
 
 #define SIGNAL_STACK_SIZE ((size_t)(64 * KIB))
 
@@ -40,7 +44,7 @@ void fault_attach(struct binxlate *x)
     x->gs_base = 0;
     if (current_signal_stack != x->signal_stack) {
         const stack_t stack = {.ss_sp = x->signal_stack, .ss_size = SIGNAL_STACK_SIZE};
-        sigaltstack(&stack, NULL);
+        sigaltstack(&stack, current_signal_stack ? NULL : &outer_signal_stack);
         current_signal_stack = x->signal_stack;
     }
 }
@@ -50,13 +54,30 @@ void fault_detach(void)
     current_engine = NULL;
 }
 
-void fault_leave_thread(const struct binxlate *x)
+static void restore_signal_stack(void)
 {
-    if (x->signal_stack && current_signal_stack == x->signal_stack) {
-        const stack_t none = {.ss_flags = SS_DISABLE};
-        sigaltstack(&none, NULL);
+    if (current_signal_stack) {
+        sigaltstack(&outer_signal_stack, NULL);
         current_signal_stack = NULL;
     }
+}
+
+void fault_leave_thread(const struct binxlate *x)
+{
+    if (current_signal_stack == x->signal_stack) {
+        restore_signal_stack();
+    }
+}
+
+void binxlate_abandon_thread(void)
+{
+    current_engine = NULL;
+    restore_signal_stack();
+}
+
+void binxlate_on_host_fault(void (*handler)(int signal_number, siginfo_t *info, void *context))
+{
+    current_fault_handler = handler;
 }
 
 void fault_fini(struct binxlate *x)
@@ -148,6 +169,9 @@ uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
         return 0;
     }
     if (!x || !in_code(x, pc, x->code.fixed)) {
+        if (current_fault_handler) {
+            current_fault_handler(signal_number, info, context);
+        }
         signal(signal_number, SIG_DFL);
         return 0;
     }
@@ -160,18 +184,22 @@ uint64_t fault_handle(int signal_number, siginfo_t *info, void *context)
 
 _Static_assert(EXIT_FAULT == 5, "what the stub below leaves with");
 
-/* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. What is popped, the entry thunk has pushed. */
+/* SDM: Volume 1, "EFLAGS Register": AC is bit 18, DF bit 10. What is popped, the entry thunk has pushed. The unwinder comes
+ * by here when a report wants to know who called the function that faulted. */
 __asm__(".pushsection .text\n"
         ".globl fault_entry\n"
         ".hidden fault_entry\n"
         ".type fault_entry, @function\n"
         "fault_entry:\n\t"
+        ".cfi_startproc\n\t"
         "pushfq\n\t"
         "andl $~0x40400, (%rsp)\n\t"
         "popfq\n\t"
         "subq $8, %rsp\n\t"
+        ".cfi_adjust_cfa_offset 8\n\t"
         "call fault_handle\n\t"
         "addq $8, %rsp\n\t"
+        ".cfi_adjust_cfa_offset -8\n\t"
         "testq %rax, %rax\n\t"
         "jz 1f\n\t"
         "movq %rax, %rsp\n\t"
@@ -183,7 +211,8 @@ __asm__(".pushsection .text\n"
         "popq %rbp\n\t"
         "movl $5, %eax\n"
         "1:\n\t"
-        "ret\n"
+        "ret\n\t"
+        ".cfi_endproc\n"
         ".size fault_entry, . - fault_entry\n"
         ".popsection");
 
@@ -202,7 +231,7 @@ void binxlate_stop(struct binxlate *x, void *context)
     x->run.stop = RUN_STOP;
 }
 
-int fault_init(struct binxlate *x, struct error *error)
+int binxlate_handle_faults(struct error *error)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
     struct sigaction action = {.sa_sigaction = fault_entry, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
@@ -213,5 +242,12 @@ int fault_init(struct binxlate *x, struct error *error)
             return error_set(error, -errno, "translator: cannot handle host faults: %s", strerror(errno));
         }
     }
-    return map_signal_stack(x, error);
+    return 0;
+}
+
+int fault_init(struct binxlate *x, struct error *error)
+{
+    int result = binxlate_handle_faults(error);
+
+    return result < 0 ? result : map_signal_stack(x, error);
 }

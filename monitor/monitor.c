@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "vm/containment.h"
+
 enum { LINE_SIZE = 512, CTRL_C = 3, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
 
 struct monitor {
@@ -60,7 +62,9 @@ static void monitor_run_line(struct monitor *monitor)
     if (!out) {
         return;
     }
+    containment_watch(false);
     monitor_execute(&monitor->session, monitor->line, out);
+    containment_watch(true);
     fclose(out);
     monitor_write_lines(monitor, text, length);
     free(text);

@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vm/containment.h"
+#include "vm/net_fabric.h"
 #include "vm/trace.h"
 
 struct pcpu {
@@ -32,6 +34,7 @@ struct pcpu {
     uint64_t began_ns;               /* host time at which it began to */
     struct hypervisor_vm *waits_for; /* the VM that what it runs wants to hold; NULL: none */
     bool give_up;                    /* end the slice; atomic */
+    struct containment *containment;
 };
 
 struct hypervisor_vm {
@@ -44,11 +47,14 @@ struct hypervisor_vm {
     struct pcpu *on;     /* HYPERVISOR_ON_PCPU: where */
     bool held;           /* a thread has it, by hypervisor_hold() */
     struct pcpu *holder; /* held: the pCPU whose thread that is; NULL: none's */
-    unsigned wanted;     /* threads that wait for it there */
-    bool told;           /* HYPERVISOR_STOPPED: who is to know knows */
-    uint64_t wake_ns;    /* HYPERVISOR_WATCHED: host time of its next timer, UINT64_MAX: none */
-    uint64_t poll;       /* the poll that watches it, as numbered in hypervisor.poll */
-    size_t first, count; /* its part of that poll's descriptors */
+    bool broken; /* HYPERVISOR_STOPPED by a bug of ours: neither used nor freed any more (vm/containment.h) */
+    struct containment_report report; /* broken: what happened */
+    void *owner;                      /* vm->closing_opaque, from before anything could happen to it */
+    unsigned wanted;                  /* threads that wait for it there */
+    bool told;                        /* HYPERVISOR_STOPPED: who is to know knows */
+    uint64_t wake_ns;                 /* HYPERVISOR_WATCHED: host time of its next timer, UINT64_MAX: none */
+    uint64_t poll;                    /* the poll that watches it, as numbered in hypervisor.poll */
+    size_t first, count;              /* its part of that poll's descriptors */
     uint64_t insns;
     struct hypervisor_vm *next;
 };
@@ -66,8 +72,10 @@ struct hypervisor {
     bool tracing;
     struct pcpu *pcpu;
     unsigned pcpus, idle; /* idle: pCPUs that run nothing */
+    uint64_t patience_ns; /* processor time after which a slice that should have ended is taken for a bug */
     pthread_t watcher;
     bool running, ending;
+    bool lost; /* a VM is broken: what it has of the fabric stays */
 
     bool polling, watcher_polls; /* somebody; the watcher */
     uint64_t poll;               /* number of the poll, from 1 */
@@ -75,12 +83,24 @@ struct hypervisor {
     size_t pollfds_capacity;
     int wake_fd; /* ends a poll */
 
-    struct loop loop; /* of the thread that runs hypervisor_run() */
+    struct net_fabric *fabric; /* between the VMs */
+    struct loop loop;          /* of the thread that runs hypervisor_run() */
     void (*stopped)(void *opaque, struct vm *vm);
     void *stopped_opaque;
 };
 
 /* ---- Creation -------------------------------------------------------------------------------------------- */
+
+/* A thread that faults inside a VM must be able to find out that it had the lock. */
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t checked;
+
+    pthread_mutexattr_init(&checked);
+    pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(lock, &checked);
+    pthread_mutexattr_destroy(&checked);
+}
 
 struct hypervisor *hypervisor_create(unsigned pcpus, struct error *error)
 {
@@ -93,12 +113,14 @@ struct hypervisor *hypervisor_create(unsigned pcpus, struct error *error)
     hv->pcpus = MIN(MAX(pcpus, 1u), (unsigned)HYPERVISOR_PCPUS_MAX);
     hv->pcpu = calloc(hv->pcpus, sizeof(*hv->pcpu));
     hv->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    pthread_mutex_init(&hv->lock, NULL);
+    hv->fabric = net_fabric_create();
+    hv->patience_ns = CONTAINMENT_PATIENCE_NS;
+    init_lock(&hv->lock);
     pthread_cond_init(&hv->work, NULL);
     pthread_cond_init(&hv->watch, NULL);
     pthread_cond_init(&hv->settled, NULL);
     sched_init(&hv->sched, hv->pcpus, HYPERVISOR_SLICE_NS);
-    if (!hv->pcpu || hv->wake_fd < 0 || loop_init(&hv->loop, error) < 0) {
+    if (!hv->pcpu || hv->wake_fd < 0 || !hv->fabric || loop_init(&hv->loop, error) < 0) {
         error_set(error, -errno, "cannot create the hypervisor: %s", strerror(errno));
         hypervisor_destroy(hv);
         return NULL;
@@ -108,8 +130,10 @@ struct hypervisor *hypervisor_create(unsigned pcpus, struct error *error)
 
 static void free_vm(struct hypervisor_vm *of)
 {
-    vm_destroy(of->vm);
-    free(of);
+    if (!of->broken) {
+        vm_destroy(of->vm);
+        free(of);
+    }
 }
 
 void hypervisor_destroy(struct hypervisor *hv)
@@ -122,6 +146,9 @@ void hypervisor_destroy(struct hypervisor *hv)
 
         free_vm(hv->vms);
         hv->vms = next;
+    }
+    if (!hv->lost) {
+        net_fabric_destroy(hv->fabric);
     }
     loop_fini(&hv->loop);
     if (hv->wake_fd >= 0) {
@@ -387,23 +414,33 @@ static uint64_t thread_time(void)
     return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+struct slice {
+    struct pcpu *pcpu;
+    struct alarm *alarm;
+    struct vm *vm;
+    uint64_t until, wait_ns;
+    enum vm_next next;
+};
+
 /* One slice, without the lock. */
-static enum vm_next run_vm(struct pcpu *pcpu, struct alarm *alarm, struct vm *vm, uint64_t until,
-                           uint64_t *wait_ns)
+static void run_vm(void *opaque)
 {
-    enum vm_next next = VM_NEXT_RUN;
+    struct slice *slice = opaque;
+    struct vm *vm = slice->vm;
+
     bool over = false;
 
-    pacer_attach(&vm->pacer, alarm); /* a signal before this was for nothing, so give_up is looked at first */
-    while (next == VM_NEXT_RUN && !over && !__atomic_load_n(&pcpu->give_up, __ATOMIC_ACQUIRE)) {
-        next = vm_step(vm, until, wait_ns);
-        over = pacer_host_now() >= until;
+    slice->next = VM_NEXT_RUN;
+    pacer_attach(&vm->pacer,
+                 slice->alarm); /* a signal before this was for nothing: give_up is looked at first */
+    while (slice->next == VM_NEXT_RUN && !over && !__atomic_load_n(&slice->pcpu->give_up, __ATOMIC_ACQUIRE)) {
+        slice->next = vm_step(vm, slice->until, &slice->wait_ns);
+        over = pacer_host_now() >= slice->until;
     }
-    if (next == VM_NEXT_WAIT) {
-        *wait_ns = loop_prepare(&vm->loop, *wait_ns);
+    if (slice->next == VM_NEXT_WAIT) {
+        slice->wait_ns = loop_prepare(&vm->loop, slice->wait_ns);
     }
     pacer_detach(&vm->pacer);
-    return next;
 }
 
 /* What becomes of a VM that left its pCPU. */
@@ -424,6 +461,80 @@ static void settle(struct hypervisor *hv, struct hypervisor_vm *of, enum vm_next
         of->wake_ns = wait_ns < UINT64_MAX - now ? now + wait_ns : UINT64_MAX;
         end_poll(hv);
     }
+    pthread_cond_broadcast(&hv->settled);
+}
+
+/* ---- Bugs of ours (vm/containment.h) ---- */
+
+struct guest_place {
+    const struct vm *vm;
+    struct containment_report *report;
+};
+
+/* Contained in its turn: there is no telling what the VM's pointers are worth. */
+static void find_guest(void *opaque)
+{
+    struct guest_place *place = opaque;
+    const struct vcpu *cpu = place->vm->cpu;
+
+    place->report->guest_cs = cpu->seg[SEG_CS].selector;
+    place->report->guest_rip = cpu->rip;
+    place->report->guest_known = true;
+}
+
+/* The slice ended in a bug, which must be this VM's own affair; else everything ends here. */
+static void judge_break(struct hypervisor *hv, struct pcpu *pcpu, struct alarm *alarm,
+                        struct hypervisor_vm *of)
+{
+    const char *spreads;
+
+    of->report = pcpu->containment->report;
+    of->report.name = of->name;
+    of->report.owner = of->owner;
+    pacer_abandon(alarm);
+    spreads = containment_spreads(&of->report);
+    if (spreads) {
+        containment_give_up(&of->report, spreads);
+    }
+    containment_run(pcpu->containment, find_guest, &(struct guest_place){of->vm, &of->report});
+    if (pthread_mutex_lock(&hv->lock) == EDEADLK) {
+        containment_give_up(&of->report, "it held the hypervisor's lock");
+    }
+}
+
+/* It says why it has ended, and nothing else of it is touched from now on. */
+static void bury(struct hypervisor *hv, struct hypervisor_vm *of)
+{
+    struct vm *vm = of->vm;
+
+    of->broken = true;
+    of->held = false;
+    of->holder = NULL;
+    hv->lost = true;
+    of->life = VM_STOPPED;
+    if (of->state != HYPERVISOR_STOPPED) {
+        change_state(hv, of, HYPERVISOR_STOPPED);
+    }
+    vm->broken = &of->report;
+    vm->state = VM_STOPPED;
+    vm->outcome = VM_OUTCOME_INTERNAL;
+    containment_describe(&of->report, vm->reason, sizeof(vm->reason));
+}
+
+/* With the VM go those that its monitor had in hand: the fault may have been in the middle of them. */
+static void bury_all(struct hypervisor *hv, struct pcpu *pcpu, struct hypervisor_vm *of)
+{
+    bury(hv, of);
+    for (struct hypervisor_vm *other = hv->vms; other; other = other->next) {
+        if (other->holder == pcpu) {
+            other->report = of->report;
+            other->report.name = other->name;
+            other->report.owner = other->owner;
+            bury(hv, other);
+        }
+    }
+    pcpu->waits_for = NULL;
+    loop_wake(&hv->loop);
     pthread_cond_broadcast(&hv->settled);
 }
 
@@ -453,8 +564,9 @@ static void record_slice(const struct pcpu *pcpu, const struct hypervisor_vm *of
 static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_vm *of, uint64_t slice_ns)
 {
     struct hypervisor *hv = pcpu->hv;
-    uint64_t began = thread_time(), wait_ns = 0, used;
-    enum vm_next next;
+    struct slice slice = {.pcpu = pcpu, .alarm = alarm, .vm = of->vm};
+    uint64_t began = thread_time(), used;
+    bool whole;
 
     pcpu->runs = of;
     pcpu->began_ns = pacer_host_now();
@@ -464,16 +576,26 @@ static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_
     place_woken(hv);
     see_that_somebody_polls(hv);
     pthread_mutex_unlock(&hv->lock);
-    next = run_vm(pcpu, alarm, of->vm, pcpu->began_ns + slice_ns, &wait_ns);
+    slice.until = pcpu->began_ns + slice_ns;
+    whole = containment_run(pcpu->containment, run_vm, &slice);
     used = thread_time() - began;
-    pthread_mutex_lock(&hv->lock);
+    if (whole) {
+        pthread_mutex_lock(&hv->lock);
+    } else {
+        judge_break(hv, pcpu, alarm, of);
+    }
     pcpu->runs = NULL;
     of->on = NULL;
-    sched_put(&hv->sched, &of->entity, used, next == VM_NEXT_RUN && of->wanted == 0, pacer_host_now());
+    sched_put(&hv->sched, &of->entity, used, whole && slice.next == VM_NEXT_RUN && of->wanted == 0,
+              pacer_host_now());
     if (hv->tracing) {
-        record_slice(pcpu, of, next, used);
+        record_slice(pcpu, of, whole ? slice.next : VM_NEXT_STOPPED, used);
     }
-    settle(hv, of, next, wait_ns);
+    if (whole) {
+        settle(hv, of, slice.next, slice.wait_ns);
+    } else {
+        bury_all(hv, pcpu, of);
+    }
 }
 
 static void *pcpu_main(void *opaque)
@@ -481,8 +603,14 @@ static void *pcpu_main(void *opaque)
     struct pcpu *pcpu = opaque;
     struct hypervisor *hv = pcpu->hv;
     struct alarm alarm;
+    struct containment containment;
+    struct error error;
 
     alarm_open(&alarm);
+    if (containment_open(&containment, hv->patience_ns, &error) < 0) {
+        fprintf(stderr, "hypatia: %s\n", error.text); /* it runs VMs all the same */
+    }
+    pcpu->containment = &containment;
     pthread_mutex_lock(&hv->lock);
     while (!hv->ending) {
         uint64_t slice_ns;
@@ -504,6 +632,7 @@ static void *pcpu_main(void *opaque)
         hv->idle--;
     }
     pthread_mutex_unlock(&hv->lock);
+    containment_close(&containment);
     alarm_close(&alarm);
     return NULL;
 }
@@ -573,6 +702,7 @@ int hypervisor_add(struct hypervisor *hv, struct vm *vm, const char *name, uint3
     }
     memcpy(of->name, name, strlen(name) + 1);
     of->vm = vm;
+    of->owner = vm->closing_opaque;
     pthread_mutex_lock(&hv->lock);
     result = check_new(hv, name, error);
     if (result == 0) {
@@ -659,6 +789,10 @@ static int hold(struct hypervisor *hv, struct hypervisor_vm *of, struct error *e
     }
     of->wanted--;
     pthread_cond_broadcast(&hv->settled);
+    if (of->broken) {
+        return error_set(error, -EIO, "VM '%s' has met an internal error: nothing of it can be used",
+                         of->name);
+    }
     if (!taken) {
         if (of->state == HYPERVISOR_HELD && !of->held && of->wanted == 0) {
             queue_vm(hv, of);
@@ -716,7 +850,9 @@ int hypervisor_remove(struct hypervisor *hv, const char *name, struct error *err
     pthread_mutex_lock(&hv->lock);
     of = find_vm(hv, name, error);
     result = of ? hold(hv, of, error) : -ENOENT;
-    if (result == 0 && !of->held) {
+    if (of && of->broken) {
+        result = 0;
+    } else if (result == 0 && !of->held) {
         result = error_set(error, -EBUSY, "VM '%s' cannot remove itself", name);
     }
     if (result == 0) {
@@ -866,7 +1002,12 @@ struct loop *hypervisor_loop(struct hypervisor *hv)
     return &hv->loop;
 }
 
-/* Threads of ours take no signals but the translator's faults and those that alarm_open() lets through. */
+struct net_fabric *hypervisor_fabric(struct hypervisor *hv)
+{
+    return hv->fabric;
+}
+
+/* Threads of ours take no signals but faults and those that alarm_open() and containment_open() let through. */
 static int start_thread(pthread_t *thread, void *(*main)(void *), void *opaque)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
@@ -898,6 +1039,11 @@ static unsigned start_pcpus(struct hypervisor *hv, int *result)
     return started;
 }
 
+void hypervisor_set_patience(struct hypervisor *hv, uint64_t patience_ns)
+{
+    hv->patience_ns = patience_ns;
+}
+
 void hypervisor_on_stop(struct hypervisor *hv, void (*stopped)(void *opaque, struct vm *vm), void *opaque)
 {
     hv->stopped = stopped;
@@ -920,7 +1066,7 @@ static void tell_of_stopped(struct hypervisor *hv)
 {
     for (struct hypervisor_vm *of = find_untold(hv); of; of = find_untold(hv)) {
         of->told = true;
-        if (hv->stopped && hold(hv, of, NULL) == 0) {
+        if (hv->stopped && (of->broken || hold(hv, of, NULL) == 0)) {
             pthread_mutex_unlock(&hv->lock);
             hv->stopped(hv->stopped_opaque, of->vm);
             hypervisor_release(hv, of->vm);

@@ -25,6 +25,9 @@
  * slice and keeps it off the pCPUs, and give it back with hypervisor_release(). The hypervisor's own lock is held for
  * bookkeeping only, never while a guest runs, so no VM waits for another one's work.
  *
+ * A bug of ours on a pCPU's thread, in the middle of a VM's slice, stops that VM alone (vm/containment.h). What is left of
+ * it stays in memory, untouched, until the process ends.
+ *
  * The thread that creates the hypervisor is not a pCPU. It runs hypervisor_run(): an event loop of its own for what
  * belongs to no VM, until the last VM has stopped.
  */
@@ -104,9 +107,17 @@ struct trace *hypervisor_trace_copy(struct hypervisor *hv, struct error *error);
 
 /* The event loop of the thread that runs hypervisor_run(). */
 struct loop *hypervisor_loop(struct hypervisor *hv);
+/* The segments that the VMs share: vm_config.fabric of each. */
+struct net_fabric *hypervisor_fabric(struct hypervisor *hv);
 
-/* Whom hypervisor_run() tells of each VM that has stopped, once, on its own thread, with the VM held. */
+/*
+ * Whom hypervisor_run() tells of each VM that has stopped, once, on its own thread, with the VM held. One that a bug of
+ * ours has stopped (vm->broken) cannot be held; only its outcome, reason and report may be read, now and later.
+ */
 void hypervisor_on_stop(struct hypervisor *hv, void (*stopped)(void *opaque, struct vm *vm), void *opaque);
+
+/* Processor time after which a slice that does not end is taken for a bug; before hypervisor_run(). */
+void hypervisor_set_patience(struct hypervisor *hv, uint64_t patience_ns);
 
 /* Run the VMs until all have stopped. -errno with the text when threads cannot be had. */
 int hypervisor_run(struct hypervisor *hv, struct error *error);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vm/containment.h"
 #include "vm/net_ring.h"
 
 struct fabric_port {
@@ -54,6 +55,19 @@ struct net_fabric {
     struct segment *segments;
 };
 
+/* A thread that breaks down in between has broken the segment for everybody. */
+static void lock_shared(pthread_mutex_t *lock)
+{
+    containment_share();
+    pthread_mutex_lock(lock);
+}
+
+static void unlock_shared(pthread_mutex_t *lock)
+{
+    pthread_mutex_unlock(lock);
+    containment_unshare();
+}
+
 static uint64_t port_bit(unsigned number)
 {
     return UINT64_C(1) << number;
@@ -64,12 +78,12 @@ static uint64_t port_bit(unsigned number)
 /* The inbox was emptied, or so much of it that others should have a turn. */
 static void end_turn(struct fabric_port *to)
 {
-    pthread_mutex_lock(&to->segment->lock);
+    lock_shared(&to->segment->lock);
     to->expected = !net_ring_rewind(&to->inbox);
     if (to->expected) {
         loop_wake(to->loop);
     }
-    pthread_mutex_unlock(&to->segment->lock);
+    unlock_shared(&to->segment->lock);
 }
 
 /* Hand over what is in the inbox now; what comes meanwhile waits for the next turn. */
@@ -128,14 +142,14 @@ static void port_link_changed(void *owner, bool up)
     struct fabric_port *port = owner;
     struct segment *segment = port->segment;
 
-    pthread_mutex_lock(&segment->lock);
+    lock_shared(&segment->lock);
     if (up) {
         segment->up |= port_bit(port->number);
     } else {
         segment->up &= ~port_bit(port->number);
         net_switch_forget(&segment->sw, port->number);
     }
-    pthread_mutex_unlock(&segment->lock);
+    unlock_shared(&segment->lock);
     if (!up) {
         drop_inbox(port);
     }
@@ -146,9 +160,9 @@ static void port_age(void *opaque)
     struct fabric_port *port = opaque;
     uint64_t next;
 
-    pthread_mutex_lock(&port->segment->lock);
+    lock_shared(&port->segment->lock);
     next = net_switch_age(&port->segment->sw, port->number, clock_now(port->clock));
-    pthread_mutex_unlock(&port->segment->lock);
+    unlock_shared(&port->segment->lock);
     timer_arm(&port->ageing, next);
 }
 
@@ -189,7 +203,7 @@ static bool port_receive(void *owner, const uint8_t *frame, size_t length)
     struct segment *segment = from->segment;
     uint64_t now = clock_now(from->clock), own = 0;
 
-    pthread_mutex_lock(&segment->lock);
+    lock_shared(&segment->lock);
     net_switch_learn(&segment->sw, from->number, frame + NET_MAC_SIZE, now);
     for (uint64_t to = destinations(segment, from->number, frame); to; to &= to - 1) {
         unsigned number = (unsigned)__builtin_ctzll(to);
@@ -200,7 +214,7 @@ static bool port_receive(void *owner, const uint8_t *frame, size_t length)
             post(segment->port[number], frame, length);
         }
     }
-    pthread_mutex_unlock(&segment->lock);
+    unlock_shared(&segment->lock);
 
     /* without the lock, for an adapter may answer at once; the VM's own ports cannot leave meanwhile */
     for (; own; own &= own - 1) {
@@ -257,15 +271,15 @@ static void leave(struct fabric_port *port)
     struct net_fabric *fabric = port->fabric;
     struct segment *segment = port->segment;
 
-    pthread_mutex_lock(&fabric->lock);
-    pthread_mutex_lock(&segment->lock);
+    lock_shared(&fabric->lock);
+    lock_shared(&segment->lock);
     segment->port[port->number] = NULL;
     segment->up &= ~port_bit(port->number);
     net_switch_forget(&segment->sw, port->number);
-    pthread_mutex_unlock(&segment->lock);
+    unlock_shared(&segment->lock);
     segment->members--;
     end_if_empty(fabric, segment);
-    pthread_mutex_unlock(&fabric->lock);
+    unlock_shared(&fabric->lock);
 }
 
 static void port_destroy(void *owner)
@@ -300,12 +314,12 @@ static int take_place(struct net_fabric *fabric, const char *name, struct fabric
         return error_set(error, -ENOSPC, "%s: segment '%s' has its %d ports in use", port->port.name, name,
                          NET_SWITCH_PORTS);
     }
-    pthread_mutex_lock(&segment->lock);
+    lock_shared(&segment->lock);
     while (segment->port[port->number]) {
         port->number++;
     }
     segment->port[port->number] = port;
-    pthread_mutex_unlock(&segment->lock);
+    unlock_shared(&segment->lock);
     segment->members++;
     port->segment = segment;
     return 0;
@@ -328,9 +342,9 @@ struct net_port *net_fabric_join(struct net_fabric *fabric, const char *segment,
     port->poller = (struct loop_poller){.polled = port_polled, .opaque = port};
     net_port_init(&port->port, id, &port_ops, port);
     timer_init(&port->ageing, clock, "net-ageing", port_age, port);
-    pthread_mutex_lock(&fabric->lock);
+    lock_shared(&fabric->lock);
     result = take_place(fabric, segment, port, error);
-    pthread_mutex_unlock(&fabric->lock);
+    unlock_shared(&fabric->lock);
     if (result < 0) {
         net_ring_fini(&port->inbox);
         free(port);
@@ -363,13 +377,13 @@ void net_fabric_query(const struct net_port *opaque_port, struct net_fabric_stat
     const struct fabric_port *port = opaque_port->owner;
     struct segment *segment = port->segment;
 
-    pthread_mutex_lock(&port->fabric->lock);
+    lock_shared(&port->fabric->lock);
     state->ports = segment->members;
-    pthread_mutex_unlock(&port->fabric->lock);
-    pthread_mutex_lock(&segment->lock);
+    unlock_shared(&port->fabric->lock);
+    lock_shared(&segment->lock);
     state->segment = segment->name;
     state->addresses = segment->sw.port[port->number].known;
     state->dropped_frames = port->dropped_frames;
-    pthread_mutex_unlock(&segment->lock);
+    unlock_shared(&segment->lock);
     state->waiting_frames = net_ring_frames(&port->inbox);
 }

@@ -13,6 +13,7 @@
 
 #include "cpu/insn.h"
 #include "cpu/interp.h"
+#include "vm/containment.h"
 #include "vm/vm.h"
 
 static const struct {
@@ -79,22 +80,33 @@ uint64_t vm_memory_hash(const struct vm *vm)
     return hash;
 }
 
-int vm_write_result(const struct vm *vm, const char *path, struct error *error)
+static json_t *describe_broken(const struct vm *vm)
+{
+    return json_pack("{s:s, s:s, s:i, s:s}", "name", vm->broken->name, "outcome",
+                     vm_outcome_name(vm->outcome), "exit_code", vm_exit_code(vm), "reason", vm->reason);
+}
+
+static json_t *describe(const struct vm *vm)
 {
     struct timespec now;
     char hash[20];
-    json_t *line;
-    FILE *file;
-    int result = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)vm_memory_hash(vm));
-    line = json_pack(
+    return json_pack(
         "{s:s, s:s, s:i, s:s, s:I, s:f, s:f, s:s}", "name", vm->config.name, "outcome",
         vm_outcome_name(vm->outcome), "exit_code", vm_exit_code(vm), "reason", vm->reason, "instructions",
         (json_int_t)vm->cpu->insn_count, "guest_seconds", (double)clock_now(&vm->clock) / 1e9, "host_seconds",
         (double)((uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec - vm->host_start_ns) / 1e9,
         "memory_hash", hash);
+}
+
+int vm_write_result(const struct vm *vm, const char *path, struct error *error)
+{
+    json_t *line = vm->broken ? describe_broken(vm) : describe(vm);
+    FILE *file;
+    int result = 0;
+
     file = line ? fopen(path, "w") : NULL;
     if (!file || json_dumpf(line, file, JSON_PRESERVE_ORDER) < 0 || fputc('\n', file) == EOF) {
         result = error_set(error, -EIO, "-result: cannot write '%s': %s", path, strerror(errno));

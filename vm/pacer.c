@@ -141,6 +141,12 @@ void pacer_detach(struct pacer *pacer)
     }
 }
 
+void pacer_abandon(struct alarm *alarm)
+{
+    current_pacer = NULL;
+    clear_alarm(alarm);
+}
+
 /* ---- Slices ---- */
 
 /* Instructions that take so long at the present rate. */

@@ -48,6 +48,8 @@ void pacer_init(struct pacer *pacer, struct vcpu *cpu, struct binxlate *engine);
  * open) slices are counted instructions. SIGALRM of any origin ends its slice. */
 void pacer_attach(struct pacer *pacer, struct alarm *alarm);
 void pacer_detach(struct pacer *pacer);
+/* pacer_detach() where the pacer itself must not be touched any more: the thread's host timer is free again. */
+void pacer_abandon(struct alarm *alarm);
 
 /* A slice begins at host time `now` and should end in `left_ns`: returns its budget in instructions. */
 uint64_t pacer_begin(struct pacer *pacer, uint64_t now, uint64_t left_ns);

@@ -379,8 +379,11 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
 
 void vm_destroy(struct vm *vm)
 {
-    if (!vm) {
+    if (!vm || vm->broken) {
         return;
+    }
+    if (vm->closing) {
+        vm->closing(vm->closing_opaque);
     }
     vm->clock.deadline_moved = NULL;
     snapshots_end(vm);

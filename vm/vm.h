@@ -30,6 +30,7 @@
 
 struct binxlate;
 struct check;
+struct containment_report;
 struct snapshots;
 
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
@@ -50,7 +51,10 @@ struct vm {
     struct vm_config config;
     enum vm_state state;
     enum vm_outcome outcome;
-    char reason[256];        /* one line for people: why it ended */
+    char reason[256]; /* one line for people: why it ended */
+    /* Not NULL: a bug of ours stopped it in the middle of what it did, and nothing but this, state, outcome and reason may be
+     * read any more (vm/containment.h). */
+    const struct containment_report *broken;
     uint8_t debug_exit_code; /* low byte of (value << 1) | 1 */
 
     struct log log;
@@ -131,7 +135,7 @@ const char *vm_state_name(enum vm_state state);
 /* Hash of all guest RAM and ROM; equal contents give equal hashes whatever has been touched. */
 uint64_t vm_memory_hash(const struct vm *vm);
 
-/* Write the -result line. */
+/* Write the -result line. Of a broken one there is less to say. */
 int vm_write_result(const struct vm *vm, const char *path, struct error *error);
 
 /* Explain a triple fault: the chain of vectors, the IDT entry, the page walk of CR2, the instruction. */

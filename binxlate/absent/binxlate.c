@@ -42,6 +42,22 @@ void binxlate_stop(struct binxlate *binxlate, void *context)
     (void)context;
 }
 
+/* Without translated code all faults are the caller's, who has handlers of his own. */
+void binxlate_on_host_fault(void (*handler)(int signal_number, siginfo_t *info, void *context))
+{
+    (void)handler;
+}
+
+void binxlate_abandon_thread(void)
+{
+}
+
+int binxlate_handle_faults(struct error *error)
+{
+    (void)error;
+    return 0;
+}
+
 void binxlate_set_windows(struct binxlate *binxlate, enum binxlate_windows windows)
 {
     (void)binxlate;
