@@ -9,7 +9,7 @@
  * a frame and will say when it takes more. A sender sets it, and wakes the owner if it was not set; the owner clears it
  * with the lock when it finds the inbox empty. So a wake is for many frames.
  *
- * Locks nest in this order: fabric, segment. A loop's woken() is called with a segment's lock.
+ * Locks nest in this order: fabric, segment.
  */
 #include "vm/net_fabric.h"
 
