@@ -450,6 +450,25 @@ static void give_addresses(struct lab *lab)
     }
 }
 
+/* What the guests could come to use, not what they use: a lab that starts has the memory it was promised. */
+static int check_memory(const struct lab *lab, struct error *error)
+{
+    const struct lab_place *place = &lab->places[LAB_MEMORY_LIMIT];
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < lab->count; i++) {
+        sum += lab->vm[i].config.ram_size;
+    }
+    if (lab->memory_limit == 0 || sum <= lab->memory_limit) {
+        return 0;
+    }
+    error_set(error, -ENOMEM,
+              "memory-limit: the VMs have %llu KiB together, %llu KiB are allowed (m sets a VM's)",
+              (unsigned long long)(sum / KIB), (unsigned long long)(lab->memory_limit / KIB));
+    return place->file && place->file[0] ? error_prefix(error, -ENOMEM, "%.200s:%u", place->file, place->line)
+                                         : -ENOMEM;
+}
+
 int lab_check(struct lab *lab, struct error *error)
 {
     int result;
@@ -460,6 +479,9 @@ int lab_check(struct lab *lab, struct error *error)
     result = check_terminal(lab, error);
     if (result == 0) {
         result = check_outputs(lab, error);
+    }
+    if (result == 0) {
+        result = check_memory(lab, error);
     }
     give_addresses(lab);
     return result;

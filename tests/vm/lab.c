@@ -638,6 +638,27 @@ static int run_args(struct lab *lab, struct error *error, enum config_action *ac
     run_args(lab, error, action, (unsigned)ARRAY_LEN(((const char *[]){"run", __VA_ARGS__})),                \
              (const char *[]){"run", __VA_ARGS__})
 
+Test(lab, guests_that_could_exceed_the_memory_limit_are_refused)
+{
+    struct lab lab;
+    struct error error;
+    enum config_action action;
+
+    write_text("a.ini", "[vm \"a\"]\nm = 64\n[vm \"b\"]\nm = 65\n");
+    write_text("b.ini", "[lab]\nmemory-limit = 128\n");
+    cr_assert_lt(RUN(&lab, &error, &action, "a.ini", "b.ini"), 0);
+    cr_assert_str_eq(error.text,
+                     "b.ini:2: memory-limit: the VMs have 132096 KiB together, 131072 KiB are allowed "
+                     "(m sets a VM's)");
+    lab_free(&lab);
+    cr_assert_lt(RUN(&lab, &error, &action, "a.ini", "-memory-limit", "128M"), 0);
+    cr_assert_str_eq(error.text, "memory-limit: the VMs have 132096 KiB together, 131072 KiB are allowed "
+                                 "(m sets a VM's)");
+    lab_free(&lab);
+    cr_assert_eq(RUN(&lab, &error, &action, "a.ini", "b.ini", "-memory-limit", "129"), 0, "%s", error.text);
+    lab_free(&lab);
+}
+
 Test(lab, run_has_options_of_its_own)
 {
     struct lab lab;
