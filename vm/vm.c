@@ -19,7 +19,9 @@
 #include "vm/snapshot.h"
 
 enum { SLICE_INSNS_ICOUNT = 1000000 };
+/* How often the descriptors are looked at while the guest is busy: where something came, more is soon to be expected. */
 #define POLL_INTERVAL_NS 2000000u
+#define POLL_SOON_NS     100000u
 
 /* ---- requests from devices ----
  *
@@ -365,6 +367,7 @@ struct vm *vm_create(const struct vm_config *config, struct error *error)
     vm->clock.deadline_moved = vm_deadline_moved;
     vm->clock.opaque = vm;
     vm->host_start_ns = pacer_host_now();
+    vm->poll_interval_ns = POLL_INTERVAL_NS;
     pc_reset(vm->pc);
     vcpu_reset(vm->cpu);
     if (snapshots_start(vm, error) < 0) {
@@ -459,7 +462,7 @@ static uint64_t vm_slice(struct vm *vm, uint64_t now, uint64_t until)
         slice = left == UINT64_MAX ? SLICE_INSNS_ICOUNT
                                    : MIN((left >> vm->clock.icount_shift) + 1, SLICE_INSNS_ICOUNT);
     } else {
-        uint64_t end = MIN(vm->host_polled_ns + POLL_INTERVAL_NS, until);
+        uint64_t end = MIN(vm->host_polled_ns + vm->poll_interval_ns, until);
         slice = pacer_begin(&vm->pacer, now, MIN(left, end > now ? end - now : 0));
     }
     if (vm->config.limit_insns) {
@@ -555,9 +558,10 @@ enum vm_next vm_step(struct vm *vm, uint64_t until_ns, uint64_t *wait_ns)
     uint64_t now = pacer_host_now();
 
     vm_end_idle(vm, now);
-    if (now - vm->host_polled_ns >= POLL_INTERVAL_NS || vm->state != VM_RUNNING) {
+    if (now - vm->host_polled_ns >= vm->poll_interval_ns || vm->state != VM_RUNNING) {
         vm->host_polled_ns = now;
-        loop_poll(&vm->loop, 0);
+        vm->poll_interval_ns =
+            loop_poll(&vm->loop, 0) > 0 ? POLL_SOON_NS : MIN(vm->poll_interval_ns * 2, POLL_INTERVAL_NS);
     }
     vm_check_limits(vm, now);
     vm_serve_requests(vm);
