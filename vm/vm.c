@@ -393,6 +393,9 @@ void vm_destroy(struct vm *vm)
     check_destroy(vm->check);
     binxlate_destroy(vm->binxlate);
     if (vm->cpu) {
+        if (vm->clock.policy == CLOCK_ICOUNT) {
+            clock_set_icount(&vm->clock, NULL, 0); /* devices ask for the time to the last */
+        }
         vcpu_destroy(vm->cpu);
     }
     pc_destroy(vm->pc);

@@ -83,7 +83,7 @@ struct vm {
     /* requests, noted by devices and front ends, carried out between slices */
     bool reset_requested, quit_requested, power_off_requested;
     uint64_t host_start_ns, host_polled_ns;
-    uint64_t poll_interval_ns; /* until the next look at descriptors, while the guest is busy */
+    uint64_t poll_interval_ns;       /* until the next look at descriptors, while the guest is busy */
     uint64_t idle_since_ns, idle_ns; /* the sleep under way, by the host's clock; idle_ns 0: none */
     uint64_t busy_ns;                /* host time spent running the processor */
 

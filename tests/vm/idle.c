@@ -30,20 +30,23 @@ static void write_rom(const char *path, uint16_t code)
 
 static struct vm *make_vm(uint16_t code, char *option, char *value)
 {
-    char path[] = "/tmp/hypatia-idle-XXXXXX";
-    char *words[] = {"hypatia", "-m",    "16", "-vga", "none", "-display", "none",     "-serial",
-                     "null",    "-bios", path, option, value,  "-limit",   "time=1000"};
+    static char path[32]; /* the VM keeps it */
+    char *words[] = {"hypatia", "-m",    "16", "-vga", "none", "-display", "none",      "-serial",
+                     "null",    "-bios", path, option, value,  "-limit",   "time=1000", NULL};
     struct vm_config *config = malloc(sizeof(*config));
     struct error error = {{0}};
     enum config_action action;
 
+    strcpy(path, "/tmp/hypatia-idle-XXXXXX");
     close(mkstemp(path));
     write_rom(path, code);
     config_init(config);
-    cr_assert_eq(config_parse(config, (int)ARRAY_LEN(words), words, &action, &error), 0, "%s", error.text);
+    cr_assert_eq(config_parse(config, (int)ARRAY_LEN(words) - 1, words, &action, &error), 0, "%s",
+                 error.text);
     struct vm *vm = vm_create(config, &error);
     cr_assert_not_null(vm, "%s", error.text);
     unlink(path);
+    free(config);
     return vm;
 }
 
