@@ -170,13 +170,14 @@ def nat_up(guest, options):
     meter.rate("up", options.mib)
 
 
-def nat_echo(guest, options):
+def nat_echo(guest, options, name="echo", trips=None):
     """The guest sends back every 64 bytes."""
+    trips = trips or options.trips
     server, port = listen(options.limit)
     guest.type(f"nc 10.0.2.2 {port} -e cat")
     connection = accept(server, options.limit)
     message = bytes(64)
-    for turn in range(options.trips + 100):
+    for turn in range(trips + 100):
         if turn == 100:
             meter = Meter([guest])
         connection.sendall(message)
@@ -184,7 +185,14 @@ def nat_echo(guest, options):
     meter.stop()
     connection.close()
     guest.end()
-    meter.each("echo", options.trips)
+    meter.each(name, trips)
+
+
+def nat_busy(guest, options):
+    """The same beside a process that computes."""
+    guest.run("{ while :; do :; done; } & true")
+    nat_echo(guest, options, "busy", max(1, options.trips // 4))
+    guest.run("kill $!")
 
 
 def nat_get(guest, options):
@@ -242,7 +250,7 @@ def nat(command, options, log):
         guest.boot()
         guest.run("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
         guest.run("until ping -c 1 -W 1 10.0.2.2 >/dev/null 2>&1; do sleep 1; done")
-        for test in nat_down, nat_up, nat_echo, nat_get:
+        for test in nat_down, nat_up, nat_echo, nat_busy, nat_get:
             test(guest, options)
         guest.power_off()
     finally:
