@@ -419,7 +419,7 @@ static void *run_guest(void *opaque)
 }
 
 /* One way with a window: the receiver's answers say how far it is. */
-enum { TRANSFER = 300000, WINDOW = 1000 };
+enum { TRANSFER = 150000, WINDOW = 1000 };
 
 static void turn_sender(struct guest *guest)
 {
@@ -459,7 +459,7 @@ Test(net_fabric, a_long_transfer_between_two_threads_loses_and_reorders_nothing)
     net_fabric_destroy(fabric);
 }
 
-enum { STORMERS = 4, STORM = 40000 };
+enum { STORMERS = 4, STORM = 20000 };
 
 struct storm {
     struct guest *guest[STORMERS];
@@ -512,7 +512,7 @@ Test(net_fabric, in_a_storm_of_four_every_frame_arrives_or_is_counted_as_dropped
 
 /* ---- coming and going -------------------------------------------------------------------------------------- */
 
-enum { VISITS = 1500, RESIDENTS = 2 };
+enum { VISITS = 600, RESIDENTS = 2 };
 
 struct visit {
     struct net_fabric *fabric;
