@@ -2,7 +2,7 @@
 /*
  * savevm, loadvm, delvm, snap, info snapshots. Names are QEMU's where it has them; vm/snapshot.h does the work.
  *
- * savevm returns when the picture is taken and the guest goes on; `snap wait` when the last of it is written.
+ * savevm returns at once and the guest runs on; `snap wait` returns when the last of it is written.
  */
 #include "monitor/snapshot_commands.h"
 
@@ -34,9 +34,7 @@ void command_savevm(struct vm *vm, char *const *word, unsigned count, FILE *out)
         return;
     }
     snapshot_get_figures(vm, &figures);
-    fprintf(out, "snapshot '%s' is taken (the guest paused for ", figures.name);
-    print_ms(out, figures.pause_ns);
-    fprintf(out, ") and being written\n");
+    fprintf(out, "saving '%s' while the guest runs (snap wait tells when it is whole)\n", figures.name);
 }
 
 void command_loadvm(struct vm *vm, const char *name, FILE *out)
@@ -71,12 +69,12 @@ static void print_last_save(struct vm *vm, FILE *out)
     if (!figures.name[0]) {
         return;
     }
-    fprintf(out, "last save: '%s', the guest paused for ", figures.name);
-    print_ms(out, figures.pause_ns);
     if (!figures.written) {
-        fprintf(out, "; being written\n");
+        fprintf(out, "'%s' is being saved\n", figures.name);
         return;
     }
+    fprintf(out, "last save: '%s', the guest paused for ", figures.name);
+    print_ms(out, figures.pause_ns);
     fprintf(out, "; whole after ");
     print_ms(out, figures.save_ns);
     fprintf(out, ": %llu pages in %llu KiB, %llu changed meanwhile\n", (unsigned long long)figures.pages,

@@ -201,9 +201,11 @@ int snapshot_load(struct vm *vm, const char *name, struct error *error)
 {
     struct load load = {.memory = -1};
     uint64_t start = pacer_host_now();
-    int result = vm->state == VM_STOPPED ? error_set(error, -EINVAL, "the VM has stopped for good")
-                                         : snapshot_store_get(vm, &load.snapshots, error);
+    int result = vm_check_not_stopped(vm, error);
 
+    if (result == 0) {
+        result = snapshot_store_get(vm, &load.snapshots, error);
+    }
     if (result < 0) {
         return result;
     }

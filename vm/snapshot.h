@@ -33,8 +33,9 @@ int snapshots_start(struct vm *vm, struct error *error);
 void snapshots_end(struct vm *vm);
 
 /*
- * Take a snapshot. name NULL: one made of the time. On return the picture is taken and the guest may go on, while a
- * thread writes it: snapshot_wait() waits and says how that went. What a save finds under way it waits for.
+ * Take a snapshot. name NULL: one made of the time. On return it has begun: a thread prepares it, the guest pauses for a
+ * moment when the VM's event loop runs next (or in snapshot_wait()), and the thread writes. snapshot_wait() waits for the
+ * end and says how that went; if nobody waits, a failure goes to stderr. Another save waits first, and so do the others.
  */
 int snapshot_save(struct vm *vm, const char *name, const char *note, struct error *error);
 int snapshot_wait(struct vm *vm, struct error *error);

@@ -43,21 +43,24 @@ static void update_drive(struct disk *disk, void *opaque)
     struct snapshot_chains *chains = opaque;
     struct snapshot_chain *chain = chain_of(chains, disk);
 
-    if (!disk->image || !disk->image->writable || chains->count == SNAPSHOT_DISKS_MAX) {
+    if (!disk->image || !disk->image->writable) {
         if (chain) {
             *chain = chains->chain[--chains->count];
         }
         return;
     }
-    if (chain && layers_of(chain) == chain->now.layers + disk->snapshot) {
-        return;
+    if (!chain || layers_of(chain) != chain->now.layers + disk->snapshot) {
+        chain = chain ? chain : &chains->chain[chains->count++];
+        *chain = (struct snapshot_chain){.disk = disk,
+                                         .base = disk->snapshot ? disk->image->backing : disk->image};
+        snprintf(chain->now.id, sizeof(chain->now.id), "%s", disk->block.id);
     }
-    if (!chain) {
-        chain = &chains->chain[chains->count++];
+    chain->before = disk->image;
+    chain->size = disk->image->size;
+    chain->base_format = chain->base->ops->format;
+    if (!realpath(chain->base->file->path, chain->base_path)) {
+        chain->base_path[0] = '\0';
     }
-    *chain =
-        (struct snapshot_chain){.disk = disk, .base = disk->snapshot ? disk->image->backing : disk->image};
-    snprintf(chain->now.id, sizeof(chain->now.id), "%s", disk->block.id);
 }
 
 void snapshot_chains_update(struct snapshot_chains *chains, struct drives *drives)
@@ -98,17 +101,13 @@ static void layer_name(const struct snapshot_chain *chain, unsigned number, cons
     }
 }
 
-/* What other programs find in the new layer's header as its backing file. */
-static int backing_name(const struct snapshot_chain *chain, const struct snapshot_disk *below, char *name,
-                        struct error *error)
+/* What other programs find in the new layer's header as its backing file. NULL: nothing. */
+static const char *backing_name(const struct snapshot_chain *chain, const struct snapshot_disk *below)
 {
     if (below->layers) {
-        strcpy(name, below->layer[below->layers - 1]);
-        return 0;
+        return below->layer[below->layers - 1];
     }
-    return realpath(chain->base->file->path, name)
-               ? 0
-               : error_set(error, -errno, "cannot find '%s': %s", chain->base->file->path, strerror(errno));
+    return chain->base_path[0] && strlen(chain->base_path) <= IMAGE_NAME_MAX ? chain->base_path : NULL;
 }
 
 static unsigned image_flags_of(const struct snapshot_chain *chain)
@@ -119,11 +118,11 @@ static unsigned image_flags_of(const struct snapshot_chain *chain)
 static struct image *create_layer(struct snapshot_chains *chains, struct snapshot_chain *chain,
                                   const char *name, struct error *error)
 {
-    char path[PATH_MAX], backing[PATH_MAX];
-    struct image_create_options options = {.size = chain->disk->image->size,
-                                           .backing = backing,
+    char path[PATH_MAX];
+    struct image_create_options options = {.size = chain->size,
+                                           .backing = backing_name(chain, &chain->planned),
                                            .backing_format =
-                                               chain->planned.layers ? "qcow2" : chain->base->ops->format,
+                                               chain->planned.layers ? "qcow2" : chain->base_format,
                                            .flags = IMAGE_NO_BACKING | IMAGE_ANY_BACKING};
     struct image *image = NULL;
     int result = host_ask(chains->layers, SNAPSHOT_CREATE, name);
@@ -132,8 +131,7 @@ static struct image *create_layer(struct snapshot_chains *chains, struct snapsho
         error_set(error, result, "cannot make '%s': %s", name, strerror(-result));
         return NULL;
     }
-    if (layer_path(chains, name, path, error) < 0 ||
-        backing_name(chain, &chain->planned, backing, error) < 0) {
+    if (layer_path(chains, name, path, error) < 0) {
         return NULL;
     }
     if (image_create(path, "qcow2", &options, error) == 0) {
@@ -156,7 +154,7 @@ static struct image *create_layer(struct snapshot_chains *chains, struct snapsho
 /* -snapshot: what the guest writes goes to a file without a name. */
 static struct image *create_temporary(const struct snapshot_chain *chain, struct error *error)
 {
-    struct image_create_options options = {.size = chain->disk->image->size};
+    struct image_create_options options = {.size = chain->size};
     struct block_file *file = block_file_open_temporary(error);
 
     if (file) {
@@ -219,13 +217,12 @@ static void close_above_base(const struct snapshot_chain *chain, struct image *t
 static void abandon_chain(struct snapshot_chains *chains, struct snapshot_chain *chain, bool remove)
 {
     const struct snapshot_disk *planned = &chain->planned;
-    bool shares =
-        chain->top && chain->top->backing == chain->disk->image; /* a save's: only the layer is new */
+    bool alone = chain->top && (!chain->top->backing || chain->top->backing == chain->disk->image);
 
     if (!chain->top) {
         return;
     }
-    if (shares) {
+    if (alone) { /* a save's: only the layer is new */
         chain->top->backing = NULL;
         image_close(chain->top);
     } else {
@@ -266,7 +263,7 @@ int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, str
                           "drive %s writes to a temporary file (-snapshot), which a snapshot cannot keep",
                           chain->now.id);
         } else {
-            result = add_layer(chains, chain, chain->disk->image, id, error);
+            result = add_layer(chains, chain, NULL, id, error);
         }
     }
     if (result == 0) {
@@ -447,6 +444,20 @@ int snapshot_disks_settle(struct snapshot_chains *chains, struct error *error)
             return error_set(error, result, "drive %s: not everything could be written: %s", chain->now.id,
                              strerror(-result));
         }
+    }
+    return 0;
+}
+
+int snapshot_disks_stack(struct snapshot_chains *chains, struct error *error)
+{
+    for (unsigned i = 0; i < chains->count; i++) {
+        struct snapshot_chain *chain = &chains->chain[i];
+
+        if (chain->disk->image != chain->before) {
+            return error_set(error, -EAGAIN, "drive %s got another medium just now; try again",
+                             chain->now.id);
+        }
+        chain->top->backing = chain->before;
     }
     return 0;
 }

@@ -15,14 +15,22 @@
 #ifndef VM_SNAPSHOT_DISKS_H
 #define VM_SNAPSHOT_DISKS_H
 
+#include <limits.h>
+
 #include "vm/block_drives.h"
 #include "vm/snapshot_manifest.h"
 
 /* A drive with an image that can be written, and what that is made of. */
 struct snapshot_chain {
     struct disk *disk;
-    struct image *base; /* the user's image, at the bottom; the drive's */
+    struct image *base;   /* the user's image, at the bottom; the drive's */
+    struct image *before; /* the drive's image when the chains were updated */
     struct snapshot_disk now;
+
+    /* What planning a save needs of the images, so that another thread can do it. */
+    uint64_t size;            /* of the disk, bytes */
+    char base_path[PATH_MAX]; /* absolute; "": it cannot be found any more */
+    const char *base_format;
 
     /* What is about to take its place; see snapshot_disks_exchange(). */
     struct image *top; /* NULL: nothing */
@@ -42,7 +50,7 @@ void snapshot_chains_update(struct snapshot_chains *chains, struct drives *drive
 void snapshot_chains_describe(const struct snapshot_chains *chains, bool planned,
                               struct snapshot_disks *disks);
 
-/* For a save: an empty layer over each. 0, or -errno with the text and nothing planned. */
+/* For a save: an empty layer for each, on any thread. 0, or -errno with the text and nothing planned. */
 int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error);
 /* For a load: the layers that `wanted` names, and an empty one over them. */
 int snapshot_disks_plan_load(struct snapshot_chains *chains, const struct snapshot_disks *wanted,
@@ -58,6 +66,8 @@ void snapshot_disks_hold(struct snapshot_chains *chains);
 void snapshot_disks_release(struct snapshot_chains *chains);
 /* Write what the images keep in memory, without waiting for the host's disk. While held. */
 int snapshot_disks_settle(struct snapshot_chains *chains, struct error *error);
+/* For a save, while held: put the planned layers on the images, which must still be those that the plan was made for. */
+int snapshot_disks_stack(struct snapshot_chains *chains, struct error *error);
 /* Put what is planned in place; once more, and it is as before. While held. */
 void snapshot_disks_exchange(struct snapshot_chains *chains);
 /* After the exchange for a save: the images below are frozen. Adds what they are to `planned`. */

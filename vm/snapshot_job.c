@@ -2,13 +2,19 @@
 /*
  * Writing a snapshot. The order is what makes it crash-safe:
  *
- *   1  new/ram-ID, new/pages, new/state, each to its end, each synced
- *   2  the frozen images of disks are synced
- *   3  new/manifest, with length and checksum of everything else; synced
- *   4  the folder `new` is synced: its names last
- *   5  `new` is renamed to snapshots/NAME: from this moment on there is a snapshot
- *   6  the folder snapshots is synced: it lasts
- *   7  `current` says that what runs comes from it
+ *   1  layers/DRIVE.ID.qcow2, an empty layer for each disk, synced; the folder of layers is synced
+ *   2  `current` names the layers, which changes nothing while they are empty
+ *      ... the picture is taken: from now on the guest writes to the layers ...
+ *   3  new/ram-ID, new/pages, new/state, each to its end, each synced
+ *   4  the frozen images of disks are synced
+ *   5  new/manifest, with length and checksum of everything else; synced
+ *   6  the folder `new` is synced: its names last
+ *   7  `new` is renamed to snapshots/NAME: from this moment on there is a snapshot
+ *   8  the folder snapshots is synced: it lasts
+ *   9  `current` says that what runs comes from it
+ *
+ * The layers are in `current` before the guest can write to one: whatever it flushes lasts, though the snapshot may yet
+ * fail. Then it runs on with one layer more.
  */
 #include "vm/snapshot_job.h"
 
@@ -18,6 +24,83 @@
 #include <xxhash.h>
 
 #include "vm/pacer.h"
+
+/* ---- preparing ---- */
+
+/* The folder `new`, with the parent's files of pages in it if there are some to build on. */
+static int make_folder(struct snapshot_job *job)
+{
+    struct snapshots *s = job->snapshots;
+    const struct snapshot_ram *parent = &s->tracker.parent;
+    struct host_dir from;
+    int result = host_remove_dir(&s->root, "new");
+
+    if (result == 0) {
+        result = host_mkdir(&s->root, "new");
+    }
+    if (result == 0) {
+        result = host_dir_open(&job->dir, &s->root, "new", s->hook);
+    }
+    if (result < 0) {
+        return error_set(&job->error, result, "cannot make a folder in '%s': %s", s->path, strerror(-result));
+    }
+    job->incremental = parent->place && parent->files < SNAPSHOT_RAM_FILES && s->current.line.count &&
+                       host_dir_open(&from, &s->list, s->current.line.ancestor[0].name, s->hook) == 0;
+    if (job->incremental) {
+        for (unsigned i = 0; i < parent->files && job->incremental; i++) {
+            job->incremental = host_link(&from, &job->dir, parent->file[i].name) == 0;
+        }
+        host_dir_close(&from);
+        for (unsigned i = 0; i < parent->files && !job->incremental; i++) {
+            host_remove(&job->dir, parent->file[i].name); /* no links here: everything is saved again */
+        }
+    }
+    return 0;
+}
+
+/* New layers, and `current` with them. */
+static int prepare_disks(struct snapshot_job *job)
+{
+    struct snapshots *s = job->snapshots;
+    struct snapshot_current current = s->current;
+    int result = snapshot_disks_plan_save(&s->chains, job->manifest.self.id, &job->error);
+
+    if (result < 0 || s->chains.count == 0) {
+        return result;
+    }
+    snapshot_chains_describe(&s->chains, true, &current.disks);
+    return snapshot_current_write(&current, &s->root, &job->error);
+}
+
+int snapshot_job_prepare(struct snapshot_job *job)
+{
+    int result = make_folder(job);
+
+    if (result == 0) {
+        job->sweep = snapshot_sweep_create(&job->snapshots->tracker);
+        result = job->sweep ? 0 : error_set(&job->error, -ENOMEM, "out of memory");
+    }
+    if (result == 0) {
+        result = prepare_disks(job);
+    }
+    if (result < 0) {
+        snapshot_job_undo(job);
+    }
+    return result;
+}
+
+void snapshot_job_undo(struct snapshot_job *job)
+{
+    struct snapshots *s = job->snapshots;
+
+    if (s->chains.count) {
+        snapshot_current_write(&s->current, &s->root, NULL);
+    }
+    snapshot_disks_abandon(&s->chains);
+    host_remove_dir(&s->root, "new");
+}
+
+/* ---- writing ---- */
 
 static int write_section(struct snapshot_job *job, const char *name, const void *bytes, size_t length,
                          struct snapshot_section *section)
@@ -111,7 +194,7 @@ static int publish(struct snapshot_job *job)
                : 0;
 }
 
-void snapshot_job_run(struct snapshot_job *job)
+void snapshot_job_write(struct snapshot_job *job)
 {
     int result = write_memory(job);
 
@@ -147,9 +230,11 @@ void snapshot_job_free(struct snapshot_job *job)
     for (unsigned i = 0; i < job->frozen_count; i++) {
         close(job->frozen[i]);
     }
-    if (job->done.fd >= 0) {
-        close(job->done.fd);
+    if (job->event.fd >= 0) {
+        close(job->event.fd);
     }
+    pthread_mutex_destroy(&job->mutex);
+    pthread_cond_destroy(&job->changed);
     snap_writer_fini(&job->state);
     snapshot_manifest_fini(&job->manifest);
     host_dir_close(&job->dir);

@@ -3,7 +3,7 @@
  * Guest memory in snapshots: tracking, the sweep, and its writer. See vm/snapshot_ram.h; reading is in
  * vm/snapshot_pages.c.
  *
- * NOTE: a hole of the memfd must not be touched through the mapping, which would give it a page of the host's; the sweep
+ * NOTE: a hole of the memfd must not be touched through the mapping, which would give it a page of the host's; the writer
  * asks the file system where the holes are.
  */
 #include "vm/snapshot_ram.h"
@@ -19,6 +19,9 @@
 
 /* Of a frame. */
 enum { FRAME_NOTHING, FRAME_PENDING, FRAME_TAKING, FRAME_KEPT, FRAME_DONE };
+
+/* zstd's level: a negative one is quick, which counts more here than a tenth of the size. */
+enum { COMPRESSION = -3 };
 
 /* Copies that wait for the writer, at most; then the guest waits. */
 enum { COPIES_MAX = 16384 };
@@ -92,31 +95,15 @@ static bool frame_changed(const struct ram *ram, uint64_t frame)
     return !(ram->watch[frame] & BIT(RAM_WATCH_DIRTY));
 }
 
-/* The frames of [first, end) hold something; those that the parent does not know have to be saved. */
-static void note_frames(struct snapshot_sweep *sweep, const struct snapshot_ram *parent, uint64_t first,
-                        uint64_t end)
+/* Frames that the parent does not know have to be saved. */
+static void note_frames(struct snapshot_sweep *sweep, const struct snapshot_ram *parent)
 {
-    for (uint64_t frame = first; frame < end; frame++) {
-        if (parent && !frame_changed(sweep->ram, frame)) {
-            sweep->pages.place[frame] = parent->place[frame];
-        } else {
+    for (uint64_t frame = 0; frame < sweep->pages.frames; frame++) {
+        if (frame_changed(sweep->ram, frame)) {
             sweep->state[frame] = FRAME_PENDING;
+        } else {
+            sweep->pages.place[frame] = parent->place[frame];
         }
-    }
-}
-
-static void note_all_frames(struct snapshot_sweep *sweep, const struct snapshot_ram *parent)
-{
-    int fd = sweep->ram->fd;
-    off_t size = (off_t)sweep->ram->size;
-
-    for (off_t start = lseek(fd, 0, SEEK_DATA); start >= 0 && start < size;) {
-        off_t end = lseek(fd, start, SEEK_HOLE);
-
-        end = end < 0 ? size : end;
-        note_frames(sweep, parent, (uint64_t)start >> PAGE_SHIFT,
-                    ALIGN_UP((uint64_t)MIN(end, size), PAGE_SIZE) >> PAGE_SHIFT);
-        start = end < size ? lseek(fd, end, SEEK_DATA) : -1;
     }
 }
 
@@ -133,7 +120,15 @@ static void sweep_free(struct snapshot_sweep *sweep)
     free(sweep);
 }
 
-struct snapshot_sweep *snapshot_sweep_begin(struct snapshot_tracker *tracker, bool incremental)
+/* Written here, so that the host finds the pages for it now and not in the pause. */
+static void *allocate_touched(size_t count, size_t size)
+{
+    void *memory = malloc(count * size);
+
+    return memory ? memset(memory, 0, count * size) : NULL;
+}
+
+struct snapshot_sweep *snapshot_sweep_create(struct snapshot_tracker *tracker)
 {
     struct snapshot_sweep *sweep = calloc(1, sizeof(*sweep));
     uint64_t frames = tracker->ram->size >> PAGE_SHIFT;
@@ -146,22 +141,30 @@ struct snapshot_sweep *snapshot_sweep_begin(struct snapshot_tracker *tracker, bo
     pthread_mutex_init(&sweep->mutex, NULL);
     pthread_cond_init(&sweep->room, NULL);
     sweep->pages.frames = frames;
-    sweep->pages.place = calloc(frames, sizeof(*sweep->pages.place));
-    sweep->state = calloc(frames, 1);
+    sweep->pages.place = allocate_touched(frames, sizeof(*sweep->pages.place));
+    sweep->state = allocate_touched(frames, 1);
     sweep->copy = calloc(frames, sizeof(*sweep->copy));
     if (!sweep->pages.place || !sweep->state || !sweep->copy) {
         sweep_free(sweep);
         return NULL;
     }
+    return sweep;
+}
+
+void snapshot_sweep_begin(struct snapshot_sweep *sweep, bool incremental)
+{
+    struct snapshot_tracker *tracker = sweep->tracker;
+
     if (incremental) {
         sweep->pages.files = tracker->parent.files;
         memcpy(sweep->pages.file, tracker->parent.file, sizeof(sweep->pages.file));
+        note_frames(sweep, &tracker->parent);
+    } else {
+        memset(sweep->state, FRAME_PENDING, sweep->pages.frames);
     }
-    note_all_frames(sweep, incremental ? &tracker->parent : NULL);
     snapshot_tracker_forget(tracker); /* from now on frames are compared with this picture */
     ram_watch_set_all(tracker->ram, RAM_WATCH_DIRTY);
     tracker->sweep = sweep;
-    return sweep;
 }
 
 static bool state_change(uint8_t *state, uint8_t from, uint8_t to)
@@ -242,7 +245,9 @@ static void sweep_over(struct snapshot_sweep *sweep)
 void snapshot_sweep_end(struct snapshot_sweep *sweep)
 {
     if (sweep) {
-        sweep->tracker->sweep = NULL;
+        if (sweep->tracker->sweep == sweep) {
+            sweep->tracker->sweep = NULL;
+        }
         sweep_free(sweep);
     }
 }
@@ -315,13 +320,13 @@ static int write_chunk(struct page_writer *writer)
     return result;
 }
 
-static int write_pages(struct page_writer *writer)
+/* The frames [first, end) hold something now. */
+static int write_frames(struct page_writer *writer, uint64_t first, uint64_t end)
 {
     struct snapshot_sweep *sweep = writer->sweep;
-    int result = host_write(writer->dir, writer->fd, writer->name, snapshot_ram_magic, SNAPSHOT_MAGIC_SIZE);
+    int result = 0;
 
-    writer->position = SNAPSHOT_MAGIC_SIZE;
-    for (uint64_t frame = 0; frame < sweep->pages.frames && result == 0; frame++) {
+    for (uint64_t frame = first; frame < end && result == 0; frame++) {
         uint8_t *page = writer->input + (size_t)writer->count * PAGE_SIZE;
 
         if (frame % 256 == 0) {
@@ -334,6 +339,25 @@ static int write_pages(struct page_writer *writer)
         if (writer->count == SNAPSHOT_CHUNK_PAGES) {
             result = write_chunk(writer);
         }
+    }
+    return result;
+}
+
+/* Holes are zeros: a page that is one now was one at the sweep, or else it was written since and does not matter. */
+static int write_pages(struct page_writer *writer)
+{
+    int fd = writer->sweep->ram->fd;
+    off_t size = (off_t)writer->sweep->ram->size;
+    int result = host_write(writer->dir, writer->fd, writer->name, snapshot_ram_magic, SNAPSHOT_MAGIC_SIZE);
+
+    writer->position = SNAPSHOT_MAGIC_SIZE;
+    for (off_t start = lseek(fd, 0, SEEK_DATA); start >= 0 && start < size && result == 0;) {
+        off_t end = lseek(fd, start, SEEK_HOLE);
+
+        end = end < 0 ? size : MIN(end, size);
+        result = write_frames(writer, (uint64_t)start >> PAGE_SHIFT,
+                              ALIGN_UP((uint64_t)end, PAGE_SIZE) >> PAGE_SHIFT);
+        start = end < size ? lseek(fd, end, SEEK_DATA) : -1;
     }
     return result < 0 ? result : write_chunk(writer);
 }
@@ -417,7 +441,7 @@ int snapshot_sweep_write(struct snapshot_sweep *sweep, const struct host_dir *di
     writer.fd = host_create(dir, name);
     result = !writer.context || !writer.input || !writer.output ? -ENOMEM : MIN(writer.fd, 0);
     if (result == 0) {
-        ZSTD_CCtx_setParameter(writer.context, ZSTD_c_compressionLevel, 1);
+        ZSTD_CCtx_setParameter(writer.context, ZSTD_c_compressionLevel, COMPRESSION);
         result = run_writer(&writer, pages, figures);
     }
     if (writer.fd >= 0) {

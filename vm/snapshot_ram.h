@@ -78,15 +78,17 @@ struct snapshot_sweep_figures {
     uint64_t copies; /* pages the guest wrote before their turn */
 };
 
-/* Take the picture, between instructions. The caller flushes the translation caches. `incremental`: against
- * tracker->parent, whose files are linked in the new folder. NULL when memory ran out. */
-struct snapshot_sweep *snapshot_sweep_begin(struct snapshot_tracker *tracker, bool incremental);
+/* What a picture needs, on any thread. NULL when memory ran out. */
+struct snapshot_sweep *snapshot_sweep_create(struct snapshot_tracker *tracker);
+/* Take the picture, on the VM's thread between instructions. The caller flushes the translation caches. `incremental`:
+ * against tracker->parent, whose files are linked in the new folder. */
+void snapshot_sweep_begin(struct snapshot_sweep *sweep, bool incremental);
 /* On any thread: write the pages to a new file `name` of the folder, and say where they are. Files that no page is in
  * are removed from the folder. */
 int snapshot_sweep_write(struct snapshot_sweep *sweep, const struct host_dir *dir, const char *name,
                          struct snapshot_ram *pages, struct snapshot_sweep_figures *figures,
                          struct error *error);
-/* The VM's thread, when the writer is through or will not begin: the guest's writes keep nothing more. */
+/* The VM's thread, when the writer is through or will not begin: the guest's writes keep nothing more. NULL is legal. */
 void snapshot_sweep_end(struct snapshot_sweep *sweep);
 
 /* The places as bytes of a section (owned by the caller), and back; NULL, or -errno with the text. */

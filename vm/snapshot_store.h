@@ -56,7 +56,7 @@ int snapshot_store_pages(const struct snapshot_manifest *manifest, const struct 
 /* 16 hexadecimal digits that were never used before. */
 void snapshot_make_id(char id[SNAPSHOT_ID_LENGTH + 1]);
 
-/* Wait for the job, and take over what it brought. The result is the job's; 0 if there was none. */
+/* Bring the job to its end, and take over what it brought. The result is the job's; 0 if there was none. */
 int snapshot_collect(struct snapshots *snapshots, struct error *error);
 
 #endif
