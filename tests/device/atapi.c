@@ -374,13 +374,17 @@ Test(atapi, media_events_are_polled)
 
 Test(atapi, a_change_in_the_middle_of_a_read_ends_it)
 {
+    enum { FIT = IDE_BUFFER_SIZE / 2048, SECTORS = FIT + 100 };
     struct bench b = ready_bench();
-    uint8_t *data = malloc(200 * 2048);
+    uint8_t *data = malloc(SECTORS * 2048);
 
-    begin(&b, (const uint8_t[12]){0x28, [8] = 200}, 0xfffe, false);
+    fake_block_change(b.cd, SECTORS * 2048, false);
+    cr_assert_eq(packet(&b, (const uint8_t[12]){0x00}, data, 64), -1);
+    expect_sense(&b, 6, 0x2800);
+    begin(&b, (const uint8_t[12]){0x28, [7] = SECTORS >> 8, SECTORS & 0xff}, 0xfffe, false);
     settle(&b);
-    fake_block_change(b.cd, 200 * 2048, false);
-    cr_assert_leq(take(&b, data, 200 * 2048), 64 * 2048);
+    fake_block_change(b.cd, SECTORS * 2048, false);
+    cr_assert_leq(take(&b, data, SECTORS * 2048), FIT * 2048);
     cr_assert_eq(fake_inb(b.fb, STATUS), READY | ERR);
     expect_sense(&b, 6, 0x2800);
     free(data);
