@@ -40,9 +40,9 @@
 #include "base/block.h"
 #include "devices/device.h"
 
-#define IDE_SECTOR 512u
-#define IDE_BUFFER_SIZE                                                                                      \
-    ((uint32_t)(512 * KIB)) /* most DMA commands at once: each chunk waits for the host's threads */
+/* The buffer takes most DMA commands in one piece: every piece waits for the host's threads. */
+#define IDE_BUFFER_SIZE ((uint32_t)(512 * KIB))
+#define IDE_SECTOR      512u
 #define IDE_PACKET_SIZE 12u
 
 enum ide_kind { IDE_ABSENT, IDE_DISK, IDE_CDROM };
