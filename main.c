@@ -34,8 +34,20 @@ struct session {
     struct monitor *monitor; /* of the process; NULL: none */
     struct chardev *monitor_chardev;
     const char *pid_file;
+    const struct lab *lab; /* what it began with; NULL: a command line */
+    struct added *added;   /* what came later, the last first */
+    const char *monitor_spec;
+    struct monitor_host host;
+    unsigned vms; /* made so far */
     bool terminal_saved;
     struct termios terminal; /* as it was in the beginning */
+};
+
+/* A lab of `vm new`. */
+struct added {
+    struct lab lab; /* the VMs there were already, for comparison, then the new ones */
+    unsigned first; /* the first new one */
+    struct added *next;
 };
 
 /* What of a VM's belongs to layers above it. */
@@ -215,8 +227,8 @@ static void leave_terminal(int ready)
 
 /* ---- A run ---- */
 
-static int add_vm(struct session *session, unsigned index, const struct vm_config *config, const char *name,
-                  uint32_t weight, uint32_t cap, struct error *error)
+static int add_vm(struct session *session, const struct vm_config *config, const char *name, uint32_t weight,
+                  uint32_t cap, struct error *error)
 {
     struct front_ends *ends = calloc(1, sizeof(*ends));
     struct vm_config joined = *config;
@@ -229,7 +241,7 @@ static int add_vm(struct session *session, unsigned index, const struct vm_confi
         free(ends);
         return -EINVAL;
     }
-    *ends = (struct front_ends){.session = session, .vm = vm, .index = index, .config = config};
+    *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
     if (config->display == CONFIG_DISPLAY_TEXT) {
         ends->display = text_display_create(vm);
@@ -272,6 +284,13 @@ static void session_close(struct session *session)
     loop_remove(hypervisor_loop(session->hv), &session->signals);
     close(session->signals.fd);
     hypervisor_destroy(session->hv);
+    while (session->added) {
+        struct added *next = session->added->next;
+
+        lab_free(&session->added->lab);
+        free(session->added);
+        session->added = next;
+    }
     if (session->pid_file) {
         unlink(session->pid_file);
     }
@@ -290,7 +309,7 @@ static int run(const struct vm_config *config)
     }
     result = session_open(&session, 1, &error);
     if (result == 0) {
-        result = add_vm(&session, 0, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
+        result = add_vm(&session, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
     }
     if (result == 0) {
         result = write_pid_file(config->pid_file, &error);
@@ -306,6 +325,91 @@ static int run(const struct vm_config *config)
     return result < 0 ? fail(&error) : session.code;
 }
 
+/* ---- A lab ---- */
+
+static int add_lab_vm(struct session *session, const struct lab_vm *vm, struct error *error)
+{
+    int result = add_vm(session, &vm->config, vm->config.name, vm->weight, vm->cap, error);
+
+    return result < 0 ? error_prefix(error, result, "[vm \"%s\"]", vm->config.name) : 0;
+}
+
+/* The VMs from `first` on that have not been removed, unless a newer one has the name. */
+static int adopt_from(struct session *session, struct lab *lab, const struct lab *from, unsigned first,
+                      struct error *error)
+{
+    int result = 0;
+
+    for (unsigned i = first; result == 0 && i < from->count; i++) {
+        const char *name = from->vm[i].config.name;
+        unsigned known = 0;
+
+        while (known < lab->count && strcmp(lab->vm[known].config.name, name) != 0) {
+            known++;
+        }
+        if (known == lab->count && hypervisor_has(session->hv, name)) {
+            result = lab_adopt(lab, &from->vm[i], error);
+        }
+    }
+    return result;
+}
+
+static int adopt_running(struct session *session, struct lab *lab, struct error *error)
+{
+    int result = 0;
+
+    for (const struct added *added = session->added; result == 0 && added; added = added->next) {
+        result = adopt_from(session, lab, &added->lab, added->first, error);
+    }
+    return result == 0 ? adopt_from(session, lab, session->lab, 0, error) : result;
+}
+
+/* The file's VMs, checked against each other and those that run. */
+static int read_new_vms(struct session *session, struct added *added, const char *path, struct error *error)
+{
+    int result = adopt_running(session, &added->lab, error);
+
+    added->first = added->lab.count;
+    if (result == 0) {
+        result = lab_add_file(&added->lab, path, error);
+    }
+    for (unsigned i = 0; result == 0 && i < LAB_KEYS; i++) {
+        if (added->lab.places[i].file) {
+            result = error_set(error, -EINVAL, "%s:%u: what [lab] says is settled when the process starts",
+                               added->lab.places[i].file, added->lab.places[i].line);
+        }
+    }
+    added->lab.monitor = session->monitor_spec;
+    added->lab.memory_limit = session->lab->memory_limit;
+    return result == 0 ? lab_check(&added->lab, error) : result;
+}
+
+static int new_vms(void *opaque, const char *path, unsigned *made, struct error *error)
+{
+    struct session *session = opaque;
+    struct added *added = calloc(1, sizeof(*added));
+    int result;
+
+    *made = 0;
+    if (!added) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    lab_init(&added->lab);
+    result = read_new_vms(session, added, path, error);
+    for (unsigned i = added->first; result == 0 && i < added->lab.count; i++) {
+        result = add_lab_vm(session, &added->lab.vm[i], error);
+        *made += result == 0;
+    }
+    if (*made == 0) {
+        lab_free(&added->lab);
+        free(added);
+        return result;
+    }
+    added->next = session->added;
+    session->added = added;
+    return result;
+}
+
 /* The lab's own monitor: by its option, else on the terminal unless a VM has that. */
 static int open_lab_monitor(struct session *session, const struct lab *lab, struct error *error)
 {
@@ -315,8 +419,10 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
     int result =
         chardev_open(&session->monitor_chardev, "monitor", spec, hypervisor_loop(session->hv), error);
 
+    session->monitor_spec = spec;
+    session->host = (struct monitor_host){.new_vms = new_vms, .opaque = session};
     if (result == 0 && session->monitor_chardev) {
-        session->monitor = monitor_create_lab(session->hv, session->monitor_chardev);
+        session->monitor = monitor_create_lab(session->hv, session->monitor_chardev, &session->host);
     }
     return result;
 }
@@ -324,16 +430,11 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
 static int run_lab(const struct lab *lab)
 {
     struct error error = {{0}};
-    struct session session = {.several = true};
+    struct session session = {.several = true, .lab = lab};
     int result = session_open(&session, lab->pcpus, &error);
 
     for (unsigned i = 0; result == 0 && i < lab->count; i++) {
-        const struct lab_vm *vm = &lab->vm[i];
-
-        result = add_vm(&session, i, &vm->config, vm->config.name, vm->weight, vm->cap, &error);
-        if (result < 0) {
-            error_prefix(&error, result, "[vm \"%s\"]", vm->config.name);
-        }
+        result = add_lab_vm(&session, &lab->vm[i], &error);
     }
     if (result == 0) {
         result = open_lab_monitor(&session, lab, &error);

@@ -596,12 +596,17 @@ static const struct lab_command lab_commands[] = {
     {"quit", "q", "", "end the VM; from the lab's monitor all of them", run_quit},
     {"vm", NULL, "[list]", "the VMs of this process", run_vm},
     {"vm", NULL, "NAME [COMMAND...]", "choose a VM, or run a command for one", run_vm},
-    {"vm", NULL, "pause|resume|kill [NAME]", "pause a VM, let it run, end it and free it", run_vm},
+    {"vm", NULL, "pause|resume|reset [NAME]", "pause a VM, let it run, reset its machine", run_vm},
+    {"vm", NULL, "kill [NAME]", "end a VM at once and free it", run_vm},
+    {"vm", NULL, "new FILE", "make the VMs of a lab's file, beside those that run", run_vm},
     {"sched", NULL, "[show]", "who got the pCPUs", run_sched},
     {"sched", NULL, "weight NAME N", "a VM's share beside others (256; twice as much, twice the time)",
      run_sched},
     {"sched", NULL, "cap NAME PERCENT", "the most of one pCPU that a VM gets (0: all)", run_sched},
     {"sched", NULL, "slice MICROSECONDS", "how long a VM runs while others wait", run_sched},
+    {"sched", NULL, "trace on|off", "record who runs when", run_sched},
+    {"sched", NULL, "trace save FILE [MS]", "what was recorded, its last MS ms: .json for a viewer, .svg",
+     run_sched},
 };
 
 static const struct command commands[] = {

@@ -7,9 +7,9 @@
 
 #include "monitor/monitor.h"
 
-/* vm [list] | NAME [COMMAND...] | pause|resume|kill NAME: word[0..count) */
+/* vm [list] | NAME [COMMAND...] | pause|resume|reset|kill [NAME] | new FILE: word[0..count) */
 void command_vm(struct monitor_session *session, char *const *word, unsigned count, FILE *out);
-/* sched [show] | weight NAME N | cap NAME PERCENT | slice MICROSECONDS */
+/* sched [show] | weight NAME N | cap NAME PERCENT | slice MICROSECONDS | trace on|off|save FILE [MS] */
 void command_sched(struct monitor_session *session, char *const *word, unsigned count, FILE *out);
 /* quit: the VM, or from the lab's monitor all of them */
 void command_quit(struct monitor_session *session, FILE *out);

@@ -130,12 +130,14 @@ struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
     return attach(vm->monitor_chardev, hv, vm);
 }
 
-struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev)
+struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev,
+                                   const struct monitor_host *host)
 {
     struct monitor *monitor = attach(chardev, hv, NULL);
     struct hypervisor_account first;
 
     if (monitor) {
+        monitor->session.host = host;
         if (hypervisor_accounts(hv, &first, 1) > 0) {
             memcpy(monitor->session.chosen, first.name, sizeof(first.name));
         }

@@ -13,9 +13,17 @@
 
 struct monitor;
 
+/* What whoever started the process does for its monitor; the caller keeps it valid. */
+struct monitor_host {
+    /* Make the VMs that a lab's file describes, beside those that run; *made of them there are then. -errno with the text. */
+    int (*new_vms)(void *opaque, const char *path, unsigned *made, struct error *error);
+    void *opaque;
+};
+
 /* Whose commands these are. */
 struct monitor_session {
     struct hypervisor *hv;
+    const struct monitor_host *host;   /* the lab's; NULL: none */
     struct vm *vm;                     /* a VM's own monitor: it; NULL: the lab's */
     char chosen[HYPERVISOR_NAME_SIZE]; /* the lab's: the VM that commands are for; "": none */
 };
@@ -24,7 +32,8 @@ struct monitor_session {
  * destroys it before the VM. */
 struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv);
 /* The lab's, on a character device of the hypervisor's loop. */
-struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev);
+struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev,
+                                   const struct monitor_host *host);
 void monitor_destroy(struct monitor *monitor);
 
 /* Run one command line, writing to `out`. */

@@ -941,6 +941,16 @@ unsigned hypervisor_accounts(struct hypervisor *hv, struct hypervisor_account *a
     return count;
 }
 
+bool hypervisor_has(struct hypervisor *hv, const char *name)
+{
+    bool found;
+
+    pthread_mutex_lock(&hv->lock);
+    found = find_vm(hv, name, NULL) != NULL;
+    pthread_mutex_unlock(&hv->lock);
+    return found;
+}
+
 const char *hypervisor_state_name(enum hypervisor_state state)
 {
     static const char *const names[] = {

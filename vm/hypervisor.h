@@ -96,6 +96,7 @@ unsigned hypervisor_pcpus(const struct hypervisor *hv);
 
 /* The first `max` VMs in the order of creation; returns how many there are. */
 unsigned hypervisor_accounts(struct hypervisor *hv, struct hypervisor_account *account, unsigned max);
+bool hypervisor_has(struct hypervisor *hv, const char *name);
 /* "queued", "asleep", ... */
 const char *hypervisor_state_name(enum hypervisor_state state);
 bool hypervisor_may_change(enum hypervisor_state from, enum hypervisor_state to);

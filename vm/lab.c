@@ -106,6 +106,20 @@ struct lab_vm *lab_add_vm(struct lab *lab, const char *name, struct lab_place pl
     return vm;
 }
 
+int lab_adopt(struct lab *lab, const struct lab_vm *vm, struct error *error)
+{
+    struct lab_vm *adopted = lab_add_vm(lab, vm->config.name, vm->place, error);
+
+    if (!adopted) {
+        return -EEXIST;
+    }
+    *adopted = *vm;
+    for (unsigned i = 0; i < adopted->config.net.nic_count; i++) {
+        adopted->config.net.nic[i].has_mac = true; /* it has the address that it was given */
+    }
+    return 0;
+}
+
 /* A decimal number from least to most. */
 static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *number)
 {

@@ -60,6 +60,11 @@ struct lab {
 void lab_init(struct lab *lab);
 void lab_free(struct lab *lab);
 
+/*
+ * Add a VM of another lab that runs already, so that lab_check() compares new ones with it. Its strings stay the other lab's.
+ */
+int lab_adopt(struct lab *lab, const struct lab_vm *vm, struct error *error);
+
 /* Add a file's sections. On failure the text is one line, FILE:LINE: what is wrong, and the lab is fit for lab_free() only. */
 int lab_add_file(struct lab *lab, const char *path, struct error *error);
 

@@ -976,3 +976,37 @@ Test(lab, what_no_file_can_say_is_refused)
         free(text);
     }
 }
+
+/* ---- VMs that come later ---- */
+
+/* Check a file's VMs beside those of `first`. */
+static int load_beside(struct lab *lab, const struct lab *first, const char *text, struct error *error)
+{
+    write_text("b.ini", text);
+    lab_init(lab);
+    for (unsigned i = 0; i < first->count; i++) {
+        cr_assert_eq(lab_adopt(lab, &first->vm[i], error), 0, "%s", error->text);
+    }
+    return lab_add_file(lab, "b.ini", error) < 0 ? -1 : lab_check(lab, error);
+}
+
+Test(lab, new_vms_are_compared_with_those_that_run)
+{
+    struct lab first, lab;
+    struct error error;
+
+    load_text(&first, "[vm \"a\"]\nnic = user\nnic = user\nserial = file:log\nweight = 7\n");
+    cr_assert_eq(load_beside(&lab, &first, "[vm \"b\"]\nnic = user\n", &error), 0, "%s", error.text);
+    cr_assert_eq(lab.count, 2);
+    cr_assert_eq(lab.vm[0].weight, 7);
+    cr_assert_eq(lab.vm[0].config.net.nic[1].mac[NET_MAC_SIZE - 1], 0x57);
+    cr_assert_eq(lab.vm[1].config.net.nic[0].mac[NET_MAC_SIZE - 1], 0x58);
+    lab_free(&lab);
+    cr_assert_lt(load_beside(&lab, &first, "[vm \"a\"]\n", &error), 0);
+    cr_assert_str_eq(error.text, "b.ini:1: [vm \"a\"]: there is already a VM of this name at a.ini:1");
+    lab_free(&lab);
+    cr_assert_lt(load_beside(&lab, &first, "[vm \"b\"]\nserial = file:log\n", &error), 0);
+    cr_assert_str_eq(error.text, "b.ini:1: [vm \"b\"] serial: 'log' is already used by a");
+    lab_free(&lab);
+    lab_free(&first);
+}
