@@ -20,6 +20,7 @@
 #include "vm/hypervisor.h"
 #include "vm/img.h"
 #include "vm/lab.h"
+#include "vm/sandbox.h"
 #include "vm/vm.h"
 
 enum { EXIT_USAGE = 1 };
@@ -319,6 +320,9 @@ static int run(const struct vm_config *config)
         leave_terminal(ready);
     }
     if (result == 0) {
+        result = sandbox_enter(config->sandbox, net_has_user(&config->net), &error);
+    }
+    if (result == 0) {
         result = hypervisor_run(session.hv, &error);
     }
     session_close(&session);
@@ -427,6 +431,16 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
     return result;
 }
 
+static int enter_sandbox(const struct lab *lab, struct error *error)
+{
+    bool internet = false;
+
+    for (unsigned i = 0; i < lab->count; i++) {
+        internet = internet || net_has_user(&lab->vm[i].config.net);
+    }
+    return sandbox_enter(lab->sandbox, internet, error);
+}
+
 static int run_lab(const struct lab *lab)
 {
     struct error error = {{0}};
@@ -438,6 +452,9 @@ static int run_lab(const struct lab *lab)
     }
     if (result == 0) {
         result = open_lab_monitor(&session, lab, &error);
+    }
+    if (result == 0) {
+        result = enter_sandbox(lab, &error);
     }
     if (result == 0) {
         result = hypervisor_run(session.hv, &error);

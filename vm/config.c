@@ -674,6 +674,14 @@ static int parse_name(struct vm_config *config, const char *value, struct error 
     return 0;
 }
 
+static int parse_sandbox(struct vm_config *config, const char *value, struct error *error)
+{
+    struct error said;
+
+    return sandbox_parse(value, &config->sandbox, &said) < 0 ? error_set(error, -EINVAL, "-%s", said.text)
+                                                             : 0;
+}
+
 static int parse_uuid(struct vm_config *config, const char *value, struct error *error)
 {
     for (size_t i = 0; i < 36; i++) {
@@ -799,6 +807,8 @@ static const struct option options[] = {
     {"name", "TEXT", "name of the VM", parse_name},
     {"uuid", "UUID", "system UUID", parse_uuid},
     {"pidfile", "FILE", "write the process id", parse_pidfile},
+    {"sandbox", "on|off[,files=off]", "give up the system calls that a running VM does not need",
+     parse_sandbox},
     {"result", "FILE", "write one JSON line about how the run ended", parse_result},
     {"d", "ITEMS", "log: int,cpu_reset,guest_errors,..; 'help' lists them", parse_d},
     {"D", "FILE", "log to a file instead of stderr", parse_D},
@@ -873,6 +883,9 @@ int config_check(struct vm_config *config, struct error *error)
     }
     if (config->daemonize && (config->nographic || config->display == CONFIG_DISPLAY_TEXT)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
+    }
+    if (config->result_file && config->sandbox == SANDBOX_NO_FILES) {
+        return error_set(error, -EINVAL, "-result is opened at the end, which -sandbox on,files=off forbids");
     }
     return 0;
 }

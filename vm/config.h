@@ -14,6 +14,7 @@
 #include "binxlate/binxlate.h"
 #include "cpu/cpuid.h"
 #include "vm/net_config.h"
+#include "vm/sandbox.h"
 
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 enum { CONFIG_IDE_DRIVES = 4, CONFIG_FLOPPY_DRIVES = 2 };
@@ -105,6 +106,7 @@ struct vm_config {
     uint64_t limit_ns;    /* host time, 0: none */
     uint32_t log_mask;
     const char *log_file, *result_file, *pid_file;
+    enum sandbox sandbox; /* of the process */
 };
 
 /* Defaults of `hypatia` without any option. */

@@ -162,6 +162,11 @@ static int set_monitor(struct lab *lab, const char *value, struct error *error)
     return error_prefix(error, chardev_check(value, error), "monitor");
 }
 
+static int set_sandbox(struct lab *lab, const char *value, struct error *error)
+{
+    return sandbox_parse(value, &lab->sandbox, error);
+}
+
 static const struct lab_option {
     const char *name, *argument, *help;
     int (*set)(struct lab *lab, const char *value, struct error *error);
@@ -171,6 +176,8 @@ static const struct lab_option {
                           set_memory_limit},
     [LAB_MONITOR] = {"monitor", "DEV", "the lab's monitor: stdio, none, unix:.., tcp:.., as in -monitor",
                      set_monitor},
+    [LAB_SANDBOX] = {"sandbox", "on|off[,files=off]", "give up the system calls that running VMs do not need",
+                     set_sandbox},
 };
 
 int lab_set(struct lab *lab, const char *key, const char *value, struct lab_place place, struct error *error)
@@ -182,8 +189,9 @@ int lab_set(struct lab *lab, const char *key, const char *value, struct lab_plac
         i++;
     }
     if (i == LAB_KEYS) {
-        return error_set(error, -EINVAL,
-                         "%.60s: there is no such key in [lab] (known: pcpus, memory-limit, monitor)", key);
+        return error_set(
+            error, -EINVAL,
+            "%.60s: there is no such key in [lab] (known: pcpus, memory-limit, monitor, sandbox)", key);
     }
     if (lab->places[i].file && !lab->places[i].file[0] && place.file[0]) {
         struct lab ignored = {
@@ -212,6 +220,7 @@ const char *lab_refusal(const char *option)
         {"daemonize", "it is of the whole process, not of a VM"},
         {"pidfile", "it is of the whole process, not of a VM"},
         {"monitor", "one monitor sees all VMs; it is a key of [lab]"},
+        {"sandbox", "it is of the whole process; it is a key of [lab]"},
         {"name", "a VM's name is the one in its section's head, [vm \"NAME\"]"},
         {"h", "it is for the command line only"},
         {"help", "it is for the command line only"},
@@ -483,6 +492,19 @@ static int check_memory(const struct lab *lab, struct error *error)
                                          : -ENOMEM;
 }
 
+static int check_sandbox(const struct lab *lab, struct error *error)
+{
+    for (unsigned i = 0; i < lab->count; i++) {
+        if (lab->sandbox == SANDBOX_NO_FILES && lab->vm[i].config.result_file) {
+            return error_set(
+                error, -EINVAL,
+                "[vm \"%s\"] result: it is opened at the end, which sandbox = on,files=off forbids",
+                lab->vm[i].config.name);
+        }
+    }
+    return 0;
+}
+
 int lab_check(struct lab *lab, struct error *error)
 {
     int result;
@@ -496,6 +518,9 @@ int lab_check(struct lab *lab, struct error *error)
     }
     if (result == 0) {
         result = check_memory(lab, error);
+    }
+    if (result == 0) {
+        result = check_sandbox(lab, error);
     }
     give_addresses(lab);
     return result;

@@ -2,7 +2,7 @@
 /*
  * A lab: the virtual machines of one process, as files say it. docs/labs.md is the user's page.
  *
- *   [lab]                       of the process, at most: pcpus, memory-limit, monitor
+ *   [lab]                       of the process, at most: pcpus, memory-limit, monitor, sandbox
  *   [vm "web"]                  one section a VM; its keys are the command line's options without the dash,
  *   m = 64                      a value each ("on" or "off" where the option takes none), and weight and cap
  *   drive = file=web.qcow2
@@ -42,17 +42,18 @@ struct lab_vm {
     struct lab_place place;  /* its section */
 };
 
-enum lab_key { LAB_PCPUS, LAB_MEMORY_LIMIT, LAB_MONITOR, LAB_KEYS };
+enum lab_key { LAB_PCPUS, LAB_MEMORY_LIMIT, LAB_MONITOR, LAB_SANDBOX, LAB_KEYS };
 
 struct lab_text;
 
 struct lab {
     struct lab_vm *vm; /* in the order of the files; owned, and moves while files are added */
     unsigned count, capacity;
-    unsigned pcpus;                    /* host threads that run VMs */
-    uint64_t memory_limit;             /* bytes of guest memory of the whole process; 0: none */
+    unsigned pcpus;        /* host threads that run VMs */
+    uint64_t memory_limit; /* bytes of guest memory of the whole process; 0: none */
+    enum sandbox sandbox;
     const char *monitor;               /* chardev specification; NULL: the default, see lab_check() */
-    struct lab_place places[LAB_KEYS]; /* who said the three above */
+    struct lab_place places[LAB_KEYS]; /* who said the four above */
     const struct lab_vm *terminal;     /* the VM that has the terminal, NULL: none; by lab_check() */
     struct lab_text *texts;            /* what all strings above are borrowed from */
 };

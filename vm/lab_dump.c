@@ -71,16 +71,23 @@ static const struct config_setting *find_setting(const struct dump *dump, const 
 static void print_lab(const struct dump *dump, const struct vm_config *config, FILE *out)
 {
     const struct config_setting *monitor = find_setting(dump, "monitor");
+    const struct config_setting *sandbox = find_setting(dump, "sandbox");
     bool shared = config->nographic && config->serial_count == 0;
 
     for (unsigned i = 0; i < config->serial_count; i++) {
         shared = shared || !strcmp(config->serial[i], "mon:stdio");
     }
-    if (monitor || !shared) {
-        fputs("[lab]\n", out);
-        print_setting(out, "monitor", monitor ? monitor->value : "none");
-        fputc('\n', out);
+    if (!monitor && shared && !sandbox) {
+        return;
     }
+    fputs("[lab]\n", out);
+    if (monitor || !shared) {
+        print_setting(out, "monitor", monitor ? monitor->value : "none");
+    }
+    if (sandbox) {
+        print_setting(out, "sandbox", sandbox->value);
+    }
+    fputc('\n', out);
 }
 
 static void print_vm(const struct dump *dump, const struct vm_config *config, FILE *out)
@@ -107,7 +114,8 @@ static int check_settings(const struct dump *dump, const struct vm_config *confi
     for (unsigned i = 0; i < dump->count; i++) {
         const char *option = dump->settings[i].option;
 
-        if (lab_refusal(option) && strcmp(option, "name") != 0 && strcmp(option, "monitor") != 0) {
+        if (lab_refusal(option) && strcmp(option, "name") != 0 && strcmp(option, "monitor") != 0 &&
+            strcmp(option, "sandbox") != 0) {
             return error_set(error, -EINVAL, "-%s: cannot be said in a lab's file: %s", option,
                              lab_refusal(option));
         }

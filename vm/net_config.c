@@ -447,6 +447,16 @@ int net_parse_netdev(struct net_config *config, const char *value, struct error 
 
 /* ---- adapters -------------------------------------------------------------------------------------------- */
 
+bool net_has_user(const struct net_config *config)
+{
+    for (unsigned i = 0; i < config->backend_count; i++) {
+        if (config->backend[i].kind == NET_BACKEND_USER) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *net_model_name(enum net_model model)
 {
     return models[model].name;

@@ -90,6 +90,9 @@ void net_list_devices(FILE *out);
 /* What only makes sense together: every id is there, once, and plugged into one thing. Fills in what was left open. */
 int net_config_check(struct net_config *config, struct error *error);
 
+/* Is there a back end that makes sockets while the guest runs? */
+bool net_has_user(const struct net_config *config);
+
 const char *net_model_name(enum net_model model);
 
 #endif

@@ -659,6 +659,20 @@ Test(lab, guests_that_could_exceed_the_memory_limit_are_refused)
     lab_free(&lab);
 }
 
+Test(lab, the_sandbox_is_the_labs)
+{
+    struct lab lab;
+
+    load_text(&lab, "[lab]\nsandbox = on\n[vm \"a\"]\n");
+    cr_assert_eq(lab.sandbox, SANDBOX_ON);
+    lab_free(&lab);
+    expect_error("[lab]\nsandbox = maybe\n[vm \"a\"]\n",
+                 "a.ini:2: [lab] sandbox: 'maybe' is not 'on', 'off' or 'on,files=off'");
+    expect_error(
+        "[vm \"a\"]\nsandbox = on\n",
+        "a.ini:2: [vm \"a\"] sandbox: not a key of a VM: it is of the whole process; it is a key of [lab]");
+}
+
 Test(lab, run_has_options_of_its_own)
 {
     struct lab lab;
