@@ -4,11 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -31,7 +31,11 @@ struct session {
     bool several; /* reports name the VM */
     int code;     /* exit code so far: of the first VM in the list that did not end well */
     unsigned code_from;
-    struct loop_source signals;
+    sigset_t signals;   /* that end the run */
+    pthread_t listener; /* waits for them */
+    bool listening;
+    bool signalled, closing; /* atomic */
+    struct loop_poller quitter;
     struct monitor *monitor; /* of the process; NULL: none */
     struct chardev *monitor_chardev;
     const char *pid_file;
@@ -146,27 +150,59 @@ static void vm_stopped(void *opaque, struct vm *vm)
 
 /* ---- Signals, daemon, pid file ---- */
 
-/* SIGINT, SIGTERM and SIGHUP arrive as events of the loop, so that a run always ends in order. */
-static void signal_ready(void *opaque, short revents)
+/*
+ * SIGINT, SIGTERM and SIGHUP arrive as events of the loop, so that a run always ends in order. A thread waits for them: a
+ * signalfd would wake whoever sleeps on it at every signal of the process, and translated code lives on those.
+ */
+static void *listener_main(void *opaque)
 {
     struct session *session = opaque;
-    struct signalfd_siginfo info;
-    ssize_t n = read(session->signals.fd, &info, sizeof(info));
+    int number;
 
-    (void)revents;
-    if (n == (ssize_t)sizeof(info)) {
+    while (sigwait(&session->signals, &number) == 0 &&
+           !__atomic_load_n(&session->closing, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&session->signalled, true, __ATOMIC_RELEASE);
+        loop_wake(hypervisor_loop(session->hv));
+    }
+    return NULL;
+}
+
+static void quit_if_signalled(void *opaque, struct loop *loop, bool failed)
+{
+    struct session *session = opaque;
+
+    (void)loop;
+    (void)failed;
+    if (__atomic_exchange_n(&session->signalled, false, __ATOMIC_ACQUIRE)) {
         hypervisor_quit(session->hv);
     }
 }
 
-static void block_signals(sigset_t *set)
+static int start_listening(struct session *session, struct error *error)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
+    int result;
+
+    sigemptyset(&session->signals);
+    sigaddset(&session->signals, SIGINT);
+    sigaddset(&session->signals, SIGTERM);
+    sigaddset(&session->signals, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, set, NULL);
+    sigprocmask(SIG_BLOCK, &session->signals, NULL);
+    session->quitter = (struct loop_poller){.polled = quit_if_signalled, .opaque = session};
+    loop_add_poller(hypervisor_loop(session->hv), &session->quitter);
+    result = pthread_create(&session->listener, NULL, listener_main, session);
+    session->listening = result == 0;
+    return result == 0 ? 0 : error_set(error, -result, "cannot start a thread: %s", strerror(result));
+}
+
+static void stop_listening(struct session *session)
+{
+    if (session->listening) {
+        __atomic_store_n(&session->closing, true, __ATOMIC_RELEASE);
+        pthread_kill(session->listener, SIGHUP);
+        pthread_join(session->listener, NULL);
+    }
+    loop_remove_poller(hypervisor_loop(session->hv), &session->quitter);
 }
 
 static int write_pid_file(const char *path, struct error *error)
@@ -258,21 +294,13 @@ static int add_vm(struct session *session, const struct vm_config *config, const
 
 static int session_open(struct session *session, unsigned pcpus, struct error *error)
 {
-    sigset_t set;
-
     session->terminal_saved = tcgetattr(STDIN_FILENO, &session->terminal) == 0;
     session->hv = hypervisor_create(pcpus, error);
     if (!session->hv) {
         return -ENOMEM;
     }
     hypervisor_on_stop(session->hv, vm_stopped, session);
-    block_signals(&set);
-    session->signals = (struct loop_source){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
-                                            .events = POLLIN,
-                                            .ready = signal_ready,
-                                            .opaque = session};
-    loop_add(hypervisor_loop(session->hv), &session->signals);
-    return 0;
+    return start_listening(session, error);
 }
 
 static void session_close(struct session *session)
@@ -282,8 +310,7 @@ static void session_close(struct session *session)
     }
     monitor_destroy(session->monitor);
     chardev_destroy(session->monitor_chardev);
-    loop_remove(hypervisor_loop(session->hv), &session->signals);
-    close(session->signals.fd);
+    stop_listening(session);
     hypervisor_destroy(session->hv);
     while (session->added) {
         struct added *next = session->added->next;
