@@ -348,7 +348,14 @@ static void break_the_stream(void *opaque)
     fputs((const char *)nowhere, stderr);
 }
 
-Test(containment, a_stream_of_all_was_in_use, .exit_code = 2)
+/* A sanitizer's own functions stand before the C library's. */
+#ifdef __SANITIZE_ADDRESS__
+#define INTERCEPTED true
+#else
+#define INTERCEPTED false
+#endif
+
+Test(containment, a_stream_of_all_was_in_use, .exit_code = 2, .disabled = INTERCEPTED)
 {
     end_with_the_process(break_the_stream, NULL);
 }
