@@ -9,6 +9,8 @@
 #include "vm/snapshot.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -54,8 +56,7 @@ static int read_snapshot(struct load *load, const char *name, struct error *erro
         result = check_machine(load, error);
     }
     if (result == 0) {
-        result = snapshot_store_read(&load->dir, "state", &load->manifest.state, SNAPSHOT_STATE_MAX,
-                                     &load->state, error);
+        result = snapshot_store_state(&load->manifest, &load->dir, &load->state, error);
     }
     if (result == 0) {
         result = snapshot_store_pages(&load->manifest, &load->dir, &load->pages, error);
@@ -127,7 +128,7 @@ static int exchange(struct load *load, struct error *error)
     result = before.failed ? error_set(error, -ENOMEM, "out of memory") : exchange_memory(load, error);
     if (result == 0) {
         snapshot_disks_exchange(&s->chains);
-        result = snapshot_state_load(s->vm, load->state, load->manifest.state.length, error);
+        result = snapshot_state_load(s->vm, load->state, load->manifest.state_size, error);
         if (result == 0) {
             result = publish(load, error);
         }
@@ -197,6 +198,30 @@ static int load_into(struct load *load, const char *name, struct error *error)
     return result;
 }
 
+static void *close_thread(void *opaque)
+{
+    close((int)(intptr_t)opaque);
+    return NULL;
+}
+
+/* Giving the pages back to the host takes as long as a good part of the load: the guest need not wait for it. */
+static void close_memory(int fd)
+{
+    pthread_t thread;
+    sigset_t all, old;
+    bool started;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    started = pthread_create(&thread, NULL, close_thread, (void *)(intptr_t)fd) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (started) {
+        pthread_detach(thread);
+    } else {
+        close(fd);
+    }
+}
+
 int snapshot_load(struct vm *vm, const char *name, struct error *error)
 {
     struct load load = {.memory = -1};
@@ -218,10 +243,10 @@ int snapshot_load(struct vm *vm, const char *name, struct error *error)
     if (result < 0) {
         error_prefix(error, result, "snapshot '%s'", name);
     }
-    load.snapshots->figures.load_ns = pacer_host_now() - start;
     if (load.memory >= 0) {
-        close(load.memory);
+        close_memory(load.memory);
     }
+    load.snapshots->figures.load_ns = pacer_host_now() - start;
     free(load.state);
     snapshot_ram_fini(&load.pages);
     snapshot_manifest_fini(&load.manifest);

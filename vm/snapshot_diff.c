@@ -187,8 +187,8 @@ static bool take_section(struct cursor *cursor, struct section *section)
 /* The order of timers follows from their deadlines, which devices show. */
 static bool diff_state(struct diff *diff, const struct side *from, const struct side *to)
 {
-    struct cursor a = {.at = from->state, .end = from->state + from->manifest.state.length};
-    struct cursor b = {.at = to->state, .end = to->state + to->manifest.state.length};
+    struct cursor a = {.at = from->state, .end = from->state + from->manifest.state_size};
+    struct cursor b = {.at = to->state, .end = to->state + to->manifest.state_size};
     char before[NAME_MAX_LENGTH + 1] = "";
     unsigned same = 1;
 
@@ -396,8 +396,7 @@ static int side_open(struct snapshots *s, struct side *side, const char *name, s
         result = error_set(error, -EINVAL, "it is of a machine with another amount of memory");
     }
     if (result == 0) {
-        result = snapshot_store_read(&side->dir, "state", &side->manifest.state, SNAPSHOT_STATE_MAX,
-                                     &side->state, error);
+        result = snapshot_store_state(&side->manifest, &side->dir, &side->state, error);
     }
     if (result == 0) {
         result = snapshot_store_pages(&side->manifest, &side->dir, &side->pages, error);

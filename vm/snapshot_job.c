@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include <zstd.h>
 
 #include "vm/pacer.h"
 
@@ -149,6 +150,23 @@ static int write_memory(struct snapshot_job *job)
     return result;
 }
 
+static int write_state(struct snapshot_job *job)
+{
+    size_t bound = ZSTD_compressBound(job->state.length), length;
+    uint8_t *bytes = malloc(bound);
+    int result;
+
+    length = bytes ? ZSTD_compress(bytes, bound, job->state.data, job->state.length, 1) : 0;
+    if (!bytes || ZSTD_isError(length)) {
+        result = error_set(&job->error, -ENOMEM, "out of memory");
+    } else {
+        job->manifest.state_size = job->state.length;
+        result = write_section(job, "state", bytes, length, &job->manifest.state);
+    }
+    free(bytes);
+    return result;
+}
+
 static int sync_disks(struct snapshot_job *job)
 {
     for (unsigned i = 0; i < job->frozen_count; i++) {
@@ -199,7 +217,7 @@ void snapshot_job_write(struct snapshot_job *job)
     int result = write_memory(job);
 
     if (result == 0) {
-        result = write_section(job, "state", job->state.data, job->state.length, &job->manifest.state);
+        result = write_state(job);
     }
     if (result == 0) {
         result = sync_disks(job);

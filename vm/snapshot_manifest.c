@@ -191,14 +191,15 @@ static json_t *files_json(const struct snapshot_manifest *manifest)
 
 char *snapshot_manifest_print(const struct snapshot_manifest *manifest, size_t *length)
 {
-    return seal(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:O, s:o, s:o, s:I, s:o, s:o}", "id",
+    return seal(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:O, s:o, s:I, s:o, s:I, s:o, s:o}", "id",
                           manifest->self.id, "name", manifest->self.name, "note", manifest->note, "time",
                           (json_int_t)manifest->time, "guest_ns", (json_int_t)manifest->guest_ns,
                           "saved_pages", (json_int_t)manifest->saved_pages, "saved_bytes",
                           (json_int_t)manifest->saved_bytes, "ancestors", line_json(&manifest->line),
-                          "machine", manifest->machine, "state", section_json(&manifest->state), "pages",
-                          section_json(&manifest->pages), "memory", (json_int_t)manifest->memory, "files",
-                          files_json(manifest), "disks", disks_json(&manifest->disks)),
+                          "machine", manifest->machine, "state", section_json(&manifest->state), "state_size",
+                          (json_int_t)manifest->state_size, "pages", section_json(&manifest->pages), "memory",
+                          (json_int_t)manifest->memory, "files", files_json(manifest), "disks",
+                          disks_json(&manifest->disks)),
                 length);
 }
 
@@ -391,6 +392,7 @@ int snapshot_manifest_read(struct snapshot_manifest *manifest, const struct host
     parse_line(&parser, json, &manifest->line);
     manifest->machine = json_incref(member(&parser, json, "machine", JSON_OBJECT));
     parse_section(&parser, json, "state", &manifest->state);
+    manifest->state_size = parse_number(&parser, json, "state_size");
     parse_section(&parser, json, "pages", &manifest->pages);
     manifest->memory = parse_number(&parser, json, "memory");
     parse_files(&parser, json, manifest);

@@ -69,7 +69,8 @@ struct snapshot_manifest {
     struct snapshot_line line;         /* where it comes from */
     json_t *machine;                   /* the fingerprint; owned */
     struct snapshot_section state, pages;
-    uint64_t memory; /* bytes */
+    uint64_t state_size; /* of the state, unpacked; bytes */
+    uint64_t memory;     /* bytes */
     struct snapshot_ram_file file[SNAPSHOT_RAM_FILES];
     unsigned files;
     struct snapshot_disks disks;

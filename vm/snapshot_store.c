@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include <zstd.h>
 
+#include "vm/snapshot_state.h"
 #include "vm/vm.h"
 
 enum { SNAPSHOTS_MAX = 4096 };
@@ -247,6 +249,33 @@ int snapshot_store_read(const struct host_dir *dir, const char *file, const stru
         return error_set(error, -EINVAL, "'%s' is damaged: its length or checksum differs", file);
     }
     return 0;
+}
+
+int snapshot_store_state(const struct snapshot_manifest *manifest, const struct host_dir *dir,
+                         uint8_t **bytes, struct error *error)
+{
+    size_t size = (size_t)manifest->state_size;
+    uint8_t *packed = NULL;
+    int result = manifest->state_size > SNAPSHOT_STATE_MAX
+                     ? error_set(error, -EINVAL, "its state is too long")
+                     : snapshot_store_read(dir, "state", &manifest->state,
+                                           ZSTD_compressBound(SNAPSHOT_STATE_MAX), &packed, error);
+
+    if (result < 0) {
+        return result;
+    }
+    *bytes = malloc(size + 1);
+    if (!*bytes) {
+        result = error_set(error, -ENOMEM, "out of memory");
+    } else if (ZSTD_decompress(*bytes, size, packed, manifest->state.length) != size) {
+        result = error_set(error, -EINVAL, "'state' does not unpack to %zu bytes", size);
+    }
+    if (result < 0) {
+        free(*bytes);
+        *bytes = NULL;
+    }
+    free(packed);
+    return result;
 }
 
 int snapshot_store_pages(const struct snapshot_manifest *manifest, const struct host_dir *dir,

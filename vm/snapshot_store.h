@@ -49,6 +49,9 @@ int snapshot_store_set_current(struct snapshots *snapshots, const struct snapsho
 /* Read a snapshot's section, a file of its own, whole. */
 int snapshot_store_read(const struct host_dir *dir, const char *file, const struct snapshot_section *section,
                         size_t max, uint8_t **bytes, struct error *error);
+/* The state, unpacked: manifest->state_size bytes. */
+int snapshot_store_state(const struct snapshot_manifest *manifest, const struct host_dir *dir,
+                         uint8_t **bytes, struct error *error);
 /* The pages that a manifest describes. */
 int snapshot_store_pages(const struct snapshot_manifest *manifest, const struct host_dir *dir,
                          struct snapshot_ram *pages, struct error *error);

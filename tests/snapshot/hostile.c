@@ -190,6 +190,33 @@ static void forge_section(const char *section, const void *bytes, size_t length)
     json_decref(manifest);
 }
 
+/* The state, as the devices wrote it; the caller frees it. */
+static uint8_t *unpack_state(const struct files *files, size_t *length)
+{
+    json_t *manifest = manifest_read();
+    uint8_t *bytes;
+
+    *length = (size_t)json_integer_value(json_object_get(manifest, "state_size"));
+    bytes = malloc(*length + 1);
+    cr_assert_eq(ZSTD_decompress(bytes, *length, files->file[1].bytes, files->file[1].length), *length);
+    json_decref(manifest);
+    return bytes;
+}
+
+static void forge_state(const uint8_t *bytes, size_t length)
+{
+    size_t bound = ZSTD_compressBound(length);
+    uint8_t *packed = malloc(bound);
+    json_t *manifest;
+
+    forge_section("state", packed, ZSTD_compress(packed, bound, bytes, length, 1));
+    manifest = manifest_read();
+    json_object_set_new(manifest, "state_size", json_integer((json_int_t)length));
+    manifest_write(manifest);
+    json_decref(manifest);
+    free(packed);
+}
+
 static void put_back(const struct files *files)
 {
     for (unsigned i = 0; i < files->count; i++) {
@@ -228,24 +255,24 @@ Test(snapshot_hostile, forged_states_are_refused_or_possible)
     struct files files = {.count = 0};
     struct machine_look look;
     struct vm *vm = prepare(&files, &look);
-    const struct file *state = &files.file[1];
-    uint8_t *bytes = malloc(state->length);
+    size_t length;
+    uint8_t *state = unpack_state(&files, &length), *bytes = malloc(length);
     unsigned loaded = 0, refused = 0;
     uint64_t random = 17;
 
     for (unsigned round = 0; round < 400; round++) {
-        unsigned flips = 1 + machine_random(&random, 3);
+        unsigned changes = 1 + machine_random(&random, 3);
 
-        memcpy(bytes, state->bytes, state->length);
-        for (unsigned i = 0; i < flips; i++) {
+        memcpy(bytes, state, length);
+        for (unsigned i = 0; i < changes; i++) {
             /* Mostly where the chips are, not their buffers. */
-            size_t at = machine_random(&random, round % 4 ? 30000 : (uint32_t)state->length);
+            size_t at = machine_random(&random, round % 4 ? 30000 : (uint32_t)length);
             static const uint8_t values[] = {0, 1, 0x7f, 0x80, 0xff};
 
             bytes[at] =
                 round % 2 ? values[machine_random(&random, 5)] : (uint8_t)machine_random(&random, 256);
         }
-        forge_section("state", bytes, state->length);
+        forge_state(bytes, length);
         if (try_load(vm, &look)) {
             loaded++;
             vm = another_vm(vm, &files, &look);
@@ -258,6 +285,7 @@ Test(snapshot_hostile, forged_states_are_refused_or_possible)
     cr_assert_gt(loaded, 10);
     cr_assert_gt(refused, 10);
     free(bytes);
+    free(state);
     finish(vm, &files);
 }
 
@@ -267,14 +295,13 @@ Test(snapshot_hostile, a_refusal_at_the_end_changes_nothing)
     struct files files = {.count = 0};
     struct machine_look look;
     struct vm *vm = prepare(&files, &look);
-    const struct file *state = &files.file[1];
-    uint8_t *bytes = malloc(state->length + 1);
+    size_t length;
+    uint8_t *state = unpack_state(&files, &length);
 
-    memcpy(bytes, state->bytes, state->length);
-    bytes[state->length] = 0;
-    forge_section("state", bytes, state->length + 1);
+    state[length] = 0;
+    forge_state(state, length + 1);
     expect_refusal(vm, &look, "a byte more");
-    forge_section("state", bytes, state->length - 1);
+    forge_state(state, length - 1);
     expect_refusal(vm, &look, "a byte less");
     put_back(&files);
     machine_run_to(vm, LATER + 50000);
@@ -282,7 +309,7 @@ Test(snapshot_hostile, a_refusal_at_the_end_changes_nothing)
     machine_load(vm, "a");
     machine_run_to(vm, LATER + 50000);
     machine_expect(vm, &look, "the same end");
-    free(bytes);
+    free(state);
     finish(vm, &files);
 }
 
