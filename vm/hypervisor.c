@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -376,10 +377,17 @@ static void poll_watched(struct hypervisor *hv)
     }
 }
 
+/* Sleeps of the calling thread end when they are due, not some 50 us later together with others. */
+static void be_punctual(void)
+{
+    prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
+}
+
 static void *watcher_main(void *opaque)
 {
     struct hypervisor *hv = opaque;
 
+    be_punctual();
     pthread_mutex_lock(&hv->lock);
     while (!hv->ending) {
         if (hv->idle == 0 && !hv->polling && anything_watched(hv)) {
@@ -606,6 +614,7 @@ static void *pcpu_main(void *opaque)
     struct containment containment;
     struct error error;
 
+    be_punctual();
     alarm_open(&alarm);
     if (containment_open(&containment, hv->patience_ns, &error) < 0) {
         fprintf(stderr, "hypatia: %s\n", error.text); /* it runs VMs all the same */
