@@ -264,7 +264,7 @@ static int add_threads(scmp_filter_ctx filter)
     }
     if (result == 0) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     }
     return result;
 }
@@ -304,7 +304,7 @@ static int add_prctls(scmp_filter_ctx filter)
 
     for (size_t i = 0; i < ARRAY_LEN(options) && result == 0; i++) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(prctl), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)options[i]));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)options[i], 0));
     }
     return result;
 }
@@ -316,7 +316,7 @@ static int add_internet(scmp_filter_ctx filter)
 
     for (size_t i = 0; i < ARRAY_LEN(families) && result == 0; i++) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(socket), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     }
     return result;
 }
