@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -292,8 +293,20 @@ static int add_vm(struct session *session, const struct vm_config *config, const
     return result;
 }
 
+/* VMs need descriptors, and a guest's connections some more: as many as we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int session_open(struct session *session, unsigned pcpus, struct error *error)
 {
+    raise_descriptors();
     session->terminal_saved = tcgetattr(STDIN_FILENO, &session->terminal) == 0;
     session->hv = hypervisor_create(pcpus, error);
     if (!session->hv) {

@@ -9,7 +9,9 @@
  * through the VM's loop and counts time by the VM's clock, so a paused guest's connections pause, too. A frame that the
  * guest has no room for is dropped: its peer retransmits, as on any network.
  *
- * Not carried: IP fragments from the guest, see is_fragment(). Nothing listens unless hostfwd asks for it. Protocol helpers, which look into FTP or IRC, are never switched on.
+ * Not carried: IP fragments from the guest, see is_fragment(). Nothing listens unless hostfwd asks for it. Protocol helpers,
+ * which look into FTP or IRC, are never switched on. Descriptors are the process's: a guest that keeps SOCKETS_MAX of them
+ * busy begins no more conversations until some are over.
  */
 #include <errno.h>
 #include <slirp/libslirp.h>
@@ -18,10 +20,16 @@
 
 #include "vm/net.h"
 
-enum { NS_PER_MS = 1000000 };
+enum {
+    NS_PER_MS = 1000000,
+    SOCKETS_MAX = 512,         /* of this process, that one guest may keep busy */
+    DESCRIPTORS_MAX = 1 << 16, /* what setrlimit(RLIMIT_NOFILE) may come to, customarily */
+};
 
 struct net_user {
     struct net_port port;
+    uint64_t is_socket[DESCRIPTORS_MAX / 64]; /* bit: a descriptor that libslirp has */
+    unsigned sockets;
     struct loop *loop;
     struct clock *clock;
     struct loop_poller poller;
@@ -100,11 +108,26 @@ static void user_timer_mod(void *opaque_timer, int64_t expire_ms, void *opaque)
     }
 }
 
-/* Descriptors are named anew at every poll. */
-static void user_poll_fd(int fd, void *opaque)
+/* Which descriptors to poll is asked at every poll; here they are counted. */
+static void user_note_fd(struct net_user *user, int fd, bool there)
 {
-    (void)fd;
-    (void)opaque;
+    uint64_t bit = UINT64_C(1) << (fd & 63), *word = user->is_socket + (fd >> 6);
+
+    if (fd < 0 || fd >= DESCRIPTORS_MAX || ((*word & bit) != 0) == there) {
+        return;
+    }
+    *word ^= bit;
+    user->sockets += there ? 1 : -1u;
+}
+
+static void user_register_fd(int fd, void *opaque)
+{
+    user_note_fd(opaque, fd, true);
+}
+
+static void user_unregister_fd(int fd, void *opaque)
+{
+    user_note_fd(opaque, fd, false);
 }
 
 static void user_notify(void *opaque)
@@ -118,8 +141,8 @@ static const SlirpCb user_callbacks = {
     .clock_get_ns = user_clock,
     .timer_free = user_timer_free,
     .timer_mod = user_timer_mod,
-    .register_poll_fd = user_poll_fd,
-    .unregister_poll_fd = user_poll_fd,
+    .register_poll_fd = user_register_fd,
+    .unregister_poll_fd = user_unregister_fd,
     .notify = user_notify,
     .timer_new_opaque = user_timer_new,
 };
@@ -192,11 +215,52 @@ static bool is_fragment(const uint8_t *frame, size_t length)
            ((frame[FLAGS] & 0x3f) || frame[FLAGS + 1]);
 }
 
+/*
+ * Could this be the first packet of a conversation, for which libslirp would open a socket? A TCP segment that only
+ * synchronizes, any UDP datagram but to a DHCP server, an echo request.
+ *
+ * RFC 791, RFC 8200: protocol numbers; RFC 9293: SYN is bit 1, ACK bit 4 of the thirteenth byte.
+ */
+static bool may_open_socket(const uint8_t *frame, size_t length)
+{
+    enum {
+        TYPE = 12,
+        NETWORK = 14,
+        TCP = 6,
+        UDP = 17,
+        ICMP = 1,
+        ICMPV6 = 58,
+        ECHO = 8,
+        ECHO_V6 = 128,
+        DHCP = 67
+    };
+    bool v6 = length > NETWORK && frame[TYPE] == 0x86 && frame[TYPE + 1] == 0xdd;
+    size_t header = v6 ? 40 : length > NETWORK ? (size_t)(frame[NETWORK] & 15) * 4 : 0;
+    const uint8_t *transport = frame + NETWORK + header;
+
+    if (length < NETWORK + header + 14 || header < 20 ||
+        (!v6 && (frame[TYPE] != 0x08 || frame[TYPE + 1] != 0x00))) {
+        return false;
+    }
+    switch (frame[NETWORK + (v6 ? 6 : 9)]) {
+    case TCP:
+        return (transport[13] & 0x12) == 0x02;
+    case UDP:
+        return transport[2] != 0 || transport[3] != DHCP;
+    case ICMP:
+        return !v6 && transport[0] == ECHO;
+    case ICMPV6:
+        return v6 && transport[0] == ECHO_V6;
+    default:
+        return false;
+    }
+}
+
 static bool user_receive(void *owner, const uint8_t *frame, size_t length)
 {
     struct net_user *user = owner;
 
-    if (is_fragment(frame, length)) {
+    if (is_fragment(frame, length) || (user->sockets >= SOCKETS_MAX && may_open_socket(frame, length))) {
         user->port.lost_frames++;
     } else {
         slirp_input(user->slirp, frame, (int)length);

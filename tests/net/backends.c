@@ -5,6 +5,8 @@
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -308,6 +310,57 @@ Test(net_user, takes_tcp_segments_beyond_any_mtu)
 }
 
 /* Fragments that overlap, come out of order, claim to be huge or to have no end, and headers that lie. */
+static unsigned count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (readdir(folder)) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+static uint16_t ip_checksum(const uint8_t *header)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < 20; i += 2) {
+        sum += (uint32_t)(header[i] << 8 | header[i + 1]);
+    }
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t) ~(sum + (sum >> 16));
+}
+
+/* One datagram from each port to 10.0.2.2: a socket each, which lives for minutes. */
+Test(net_user, a_guest_keeps_a_bounded_number_of_sockets)
+{
+    struct bench *bench = bench_create();
+    uint8_t frame[64] = {
+        0x52,          0x55, 10, 0,  2, 2,  0x52, 0x54, 0,  0x12, 0x34, 0x56, 0x08, 0x00,
+        /* IP */ 0x45, 0,    0,  50, 0, 0,  0,    0,    64, 17,   0,    0,    10,   0,    2, 15, 10, 0, 2, 2,
+        /* UDP */ 0,   0,    0,  9,  0, 30, 0,    0};
+    uint16_t sum = ip_checksum(frame + 14);
+    unsigned before, after;
+
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1000, 1000}), 0);
+    open_user(bench, false);
+    frame[24] = (uint8_t)(sum >> 8);
+    frame[25] = (uint8_t)sum;
+    before = count_descriptors();
+    for (unsigned port = 1024; port < 1024 + 2000; port++) {
+        frame[34] = (uint8_t)(port >> 8);
+        frame[35] = (uint8_t)port;
+        net_port_send(&bench->adapter[0].port, frame, sizeof(frame));
+    }
+    after = count_descriptors();
+    cr_assert_geq(after - before, 500u, "%u sockets", after - before);
+    cr_assert_leq(after - before, 512u, "%u sockets", after - before);
+    bench_destroy(bench);
+    cr_assert_leq(count_descriptors(), before);
+}
+
 Test(net_user, hostile_packets_do_no_harm)
 {
     struct bench *bench = bench_create();
