@@ -11,11 +11,8 @@
  *   computing guest   tests/vm/guest.asm, translated, under -icount: memory
  *   working guest     tests/snapshot/rom.asm, under -icount: memory, timers, interrupts, disk
  *
-<<<<<<< HEAD
-=======
  *   listening guest   on the hostile guest's network, with 5% of a pCPU; it has no end, so the lab has none
  *
->>>>>>> 03c7975 (wip)
  * Both neighbours end after a fixed number of instructions, are compared (memory, disk) and begin anew. Failures: another
  * result, any VM stopped by a bug of ours, a neighbour that does not get on, descriptors or threads that become more. Exit
  * status: 0 all was well, 1 not, 2 usage.
@@ -51,22 +48,15 @@ enum {
     DISK_BYTES = 1 << 20,
 };
 
-<<<<<<< HEAD
-=======
 enum { HOSTILE, COMPUTING, WORKING, LISTENING, ROLES };
 
->>>>>>> 03c7975 (wip)
 /* A VM of the lab that begins anew again and again. */
 struct role {
     const char *name;
     const char *options; /* beside the common ones */
     const char *rom;     /* NULL: a random one each time */
-<<<<<<< HEAD
-    bool compared;
-=======
     bool compared, disturbed;
     uint32_t cap;
->>>>>>> 03c7975 (wip)
     uint64_t memory; /* what it has when it is alone */
     unsigned lives, turns;
     uint64_t insns, all_insns; /* of this life; of those before */
@@ -81,22 +71,13 @@ struct lab_state {
     struct rng rng;
     uint64_t seed;
     unsigned seconds, pcpus;
-<<<<<<< HEAD
-    struct role role[3];
-=======
     struct role role[ROLES];
->>>>>>> 03c7975 (wip)
     unsigned resets, outcomes[VM_OUTCOME_LIMIT + 1];
     bool failed;
     struct loop_source over; /* tells the thread of hypervisor_run() */
     unsigned descriptors;    /* when everything had begun */
 };
 
-<<<<<<< HEAD
-enum { HOSTILE, COMPUTING, WORKING, ROLES };
-
-=======
->>>>>>> 03c7975 (wip)
 static struct timespec now(void)
 {
     struct timespec time;
@@ -204,11 +185,7 @@ static bool begin(struct lab_state *lab, struct role *role)
         return false;
     }
     vm = create(role, hypervisor_fabric(lab->hv), &error);
-<<<<<<< HEAD
-    if (!vm || hypervisor_add(lab->hv, vm, role->name, SCHED_WEIGHT_DEFAULT, 0, &error) < 0) {
-=======
     if (!vm || hypervisor_add(lab->hv, vm, role->name, SCHED_WEIGHT_DEFAULT, role->cap, &error) < 0) {
->>>>>>> 03c7975 (wip)
         fail(lab, role, error.text);
         return false;
     }
@@ -239,8 +216,6 @@ static void judge(struct lab_state *lab, struct role *role, const struct vm *vm)
     }
 }
 
-<<<<<<< HEAD
-=======
 /* For whoever looks into a failure. */
 static void print_accounts(struct lab_state *lab)
 {
@@ -257,7 +232,6 @@ static void print_accounts(struct lab_state *lab)
     }
 }
 
->>>>>>> 03c7975 (wip)
 static bool has_stopped(struct lab_state *lab, const struct role *role)
 {
     struct hypervisor_account account[ROLES + 1];
@@ -310,14 +284,6 @@ static void disturb(struct lab_state *lab, struct role *role)
 static void take_turn(struct lab_state *lab, struct role *role)
 {
     role->turns++;
-<<<<<<< HEAD
-    if (has_stopped(lab, role) || (!role->compared && role->turns >= LIFE_TURNS)) {
-        renew(lab, role);
-    } else if (!role->compared) {
-        disturb(lab, role);
-    } else if (seconds_since(&role->began) >= STALL_SECONDS) {
-        fail(lab, role, "it does not get on");
-=======
     if (has_stopped(lab, role) || (role->disturbed && role->turns >= LIFE_TURNS)) {
         renew(lab, role);
     } else if (role->disturbed) {
@@ -325,7 +291,6 @@ static void take_turn(struct lab_state *lab, struct role *role)
     } else if (role->compared && seconds_since(&role->began) >= STALL_SECONDS) {
         fail(lab, role, "it does not get on");
         print_accounts(lab);
->>>>>>> 03c7975 (wip)
     }
 }
 
@@ -420,13 +385,10 @@ static bool run(struct lab_state *lab)
     }
     pthread_join(thread, NULL);
     hypervisor_destroy(lab->hv);
-<<<<<<< HEAD
-=======
     for (unsigned i = 0; i < ROLES; i++) {
         forget_config(&lab->role[i]);
     }
     close(lab->over.fd);
->>>>>>> 03c7975 (wip)
     return true;
 }
 
@@ -475,10 +437,7 @@ int main(int argc, char **argv)
         .pcpus = 1,
         .role = {
             {.name = "hostile",
-<<<<<<< HEAD
-=======
              .disturbed = true,
->>>>>>> 03c7975 (wip)
              .options = "-m 8 -hda hostile.img -drive file=hostile.iso,media=cdrom,format=raw -snapshot "
                         "-nic user,model=e1000,restrict=on -nic switch,segment=lan,model=e1000 "
                         "-nic switch,segment=lan,model=ne2k_pci -device isa-debug-exit"},
@@ -491,14 +450,11 @@ int main(int argc, char **argv)
              .compared = true,
              .options =
                  "-m 2 -vga none -icount 3,sleep=off -limit insns=20000000 -hda working.img -snapshot"},
-<<<<<<< HEAD
-=======
             {.name = "listening",
              .rom = GUEST_ROM,
              .cap = 5,
              .options = "-m 1 -vga none -nic switch,segment=lan,model=e1000"},
 
->>>>>>> 03c7975 (wip)
         }};
 
     if (!parse(&lab, argc, argv)) {
