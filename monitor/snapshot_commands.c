@@ -2,7 +2,7 @@
 /*
  * savevm, loadvm, delvm, snap, info snapshots. Names are QEMU's where it has them; vm/snapshot.h does the work.
  *
- * savevm returns at once and the guest runs on; `snap wait` returns when the last of it is written.
+ * savevm returns at once and the guest runs on. `snap wait` returns when the last of it is written; the guest waits, too.
  */
 #include "monitor/snapshot_commands.h"
 

@@ -192,8 +192,8 @@ static json_t *files_json(const struct snapshot_manifest *manifest)
 char *snapshot_manifest_print(const struct snapshot_manifest *manifest, size_t *length)
 {
     return seal(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:O, s:o, s:I, s:o, s:I, s:o, s:o}", "id",
-                          manifest->self.id, "name", manifest->self.name, "note", manifest->note, "time",
-                          (json_int_t)manifest->time, "guest_ns", (json_int_t)manifest->guest_ns,
+                          manifest->self.id, "name", manifest->self.name, "note", manifest->note, "time_ns",
+                          (json_int_t)manifest->time_ns, "guest_ns", (json_int_t)manifest->guest_ns,
                           "saved_pages", (json_int_t)manifest->saved_pages, "saved_bytes",
                           (json_int_t)manifest->saved_bytes, "ancestors", line_json(&manifest->line),
                           "machine", manifest->machine, "state", section_json(&manifest->state), "state_size",
@@ -385,7 +385,7 @@ int snapshot_manifest_read(struct snapshot_manifest *manifest, const struct host
     parse_id(&parser, json, manifest->self.id);
     parse_name(&parser, json, "name", manifest->self.name, sizeof(manifest->self.name));
     parse_text(&parser, json, "note", manifest->note, sizeof(manifest->note));
-    manifest->time = (int64_t)parse_number(&parser, json, "time");
+    manifest->time_ns = parse_number(&parser, json, "time_ns");
     manifest->guest_ns = parse_number(&parser, json, "guest_ns");
     manifest->saved_pages = parse_number(&parser, json, "saved_pages");
     manifest->saved_bytes = parse_number(&parser, json, "saved_bytes");

@@ -63,7 +63,7 @@ struct snapshot_section {
 struct snapshot_manifest {
     struct snapshot_name self;
     char note[SNAPSHOT_NOTE_MAX + 1];
-    int64_t time;                      /* seconds since 1970 */
+    uint64_t time_ns;                  /* when it was taken, since 1970 */
     uint64_t guest_ns;                 /* the VM's clock */
     uint64_t saved_pages, saved_bytes; /* in its own file of pages */
     struct snapshot_line line;         /* where it comes from */

@@ -421,8 +421,7 @@ static int run_writer(struct page_writer *writer, struct snapshot_ram *pages,
     }
     sweep->pages.files++;
     result = drop_unused(&sweep->pages, writer->dir);
-    *figures = (struct snapshot_sweep_figures){
-        .pages = writer->pages, .bytes = writer->position, .copies = sweep->copies};
+    *figures = (struct snapshot_sweep_figures){.pages = writer->pages, .bytes = writer->position};
     *pages = sweep->pages;
     sweep->pages.place = NULL;
     return result;
@@ -448,6 +447,7 @@ int snapshot_sweep_write(struct snapshot_sweep *sweep, const struct host_dir *di
         close(writer.fd);
     }
     sweep_over(sweep);
+    figures->copies = sweep->copies; /* no more are made */
     ZSTD_freeCCtx(writer.context);
     free(writer.index);
     free(writer.output);

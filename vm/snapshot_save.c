@@ -264,11 +264,13 @@ static int describe(struct snapshot_job *job, const char *name, const char *note
 {
     struct snapshot_manifest *manifest = &job->manifest;
     struct vm *vm = job->snapshots->vm;
+    struct timespec now;
 
     snapshot_make_id(manifest->self.id);
     snprintf(manifest->self.name, sizeof(manifest->self.name), "%s", name);
     snprintf(manifest->note, sizeof(manifest->note), "%s", note ? note : "");
-    manifest->time = (int64_t)time(NULL);
+    clock_gettime(CLOCK_REALTIME, &now);
+    manifest->time_ns = (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
     manifest->line = job->snapshots->current.line;
     manifest->memory = vm->ram.size;
     manifest->machine = snapshot_fingerprint(vm);

@@ -375,8 +375,8 @@ static void tree_read_entry(struct snapshots *s, struct entry *entry)
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *one = a, *other = b;
-    int64_t one_time = one->manifest ? one->manifest->time : 0;
-    int64_t other_time = other->manifest ? other->manifest->time : 0;
+    uint64_t one_time = one->manifest ? one->manifest->time_ns : 0;
+    uint64_t other_time = other->manifest ? other->manifest->time_ns : 0;
 
     return one_time != other_time ? (one_time < other_time ? -1 : 1) : strcmp(one->name, other->name);
 }
@@ -499,13 +499,12 @@ static bool has_later_sibling(const struct tree *tree, size_t number)
 }
 
 /* "|  |  `- " before an entry, by the later siblings of its ancestors. */
-static void print_branch(FILE *out, const struct tree *tree, size_t number, char *text, size_t size)
+static void format_branch(const struct tree *tree, size_t number, char *text, size_t size)
 {
-    char line[3 * SNAPSHOTS_MAX / 64 + 1] = "";
+    char line[3 * SNAPSHOT_ANCESTORS_MAX + 1] = "";
     size_t used = sizeof(line) - 1;
     int at = (int)number;
 
-    (void)out;
     line[used] = '\0';
     for (bool first = true; tree->entry[at].parent >= 0 && used >= 3; first = false) {
         bool later = has_later_sibling(tree, (size_t)at);
@@ -525,12 +524,12 @@ static void print_entry(struct snapshots *s, const struct tree *tree, size_t num
     struct tm broken;
     time_t when;
 
-    print_branch(out, tree, number, branch, sizeof(branch));
+    format_branch(tree, number, branch, sizeof(branch));
     if (!manifest) {
         fprintf(out, "  %s%s: %s\n", branch, entry->name, entry->error.text);
         return;
     }
-    when = (time_t)manifest->time;
+    when = (time_t)(manifest->time_ns / NS_PER_SEC);
     if (localtime_r(&when, &broken)) {
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &broken);
     }
