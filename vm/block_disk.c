@@ -62,15 +62,65 @@ static int disk_transfer(struct disk *disk, const struct block_request *request)
     return image_flush(image);
 }
 
+/* ---- a bug of ours in the image's code stops the VM, and the VM's thread is told ---- */
+
+struct disk_job {
+    struct disk *disk;
+    const struct block_request *request; /* NULL: settle */
+    int result;
+};
+
+static void disk_do_job(void *opaque)
+{
+    struct disk_job *job = opaque;
+
+    if (job->request) {
+        job->result = disk_transfer(job->disk, job->request);
+    } else {
+        image_settle(
+            job->disk->image); /* an error stays with the image, and the next flush tells the guest */
+    }
+}
+
+/* Without the mutex. */
+static int disk_contain(struct disk *disk, struct containment *containment,
+                        const struct block_request *request)
+{
+    struct disk_job job = {.disk = disk, .request = request};
+    const char *spreads;
+
+    if (disk->broken) {
+        return -EIO;
+    }
+    if (containment_run(containment, disk_do_job, &job)) {
+        return job.result;
+    }
+    spreads = containment_spreads(&containment->report);
+    if (spreads) {
+        containment_give_up(&containment->report, spreads);
+    }
+    disk->report = containment->report;
+    __atomic_store_n(&disk->broken, true, __ATOMIC_RELEASE);
+    return -EIO;
+}
+
+/* On the VM's thread: it goes no further than this. Elsewhere (nobody runs the VM) requests fail. */
+static void disk_check_broken(const struct disk *disk)
+{
+    if (__atomic_load_n(&disk->broken, __ATOMIC_ACQUIRE)) {
+        containment_adopt(&disk->report);
+    }
+}
+
 /* With the mutex, which is released meanwhile. */
-static void disk_work_on(struct disk *disk, struct block_request *request)
+static void disk_work_on(struct disk *disk, struct containment *containment, struct block_request *request)
 {
     int result;
 
     disk->busy = true;
     request->host_state = HOST_ACTIVE;
     pthread_mutex_unlock(&disk->mutex);
-    result = disk_transfer(disk, request);
+    result = disk_contain(disk, containment, request);
     pthread_mutex_lock(&disk->mutex);
     disk->busy = false;
     disk->unsettled |= request->op == BLOCK_WRITE || request->op == BLOCK_DISCARD;
@@ -82,19 +132,19 @@ static void disk_work_on(struct disk *disk, struct block_request *request)
     pthread_cond_broadcast(&disk->idle);
 }
 
-static void disk_settle(struct disk *disk)
+static void disk_settle(struct disk *disk, struct containment *containment)
 {
     disk->busy = true;
     disk->unsettled = false;
     pthread_mutex_unlock(&disk->mutex);
-    image_settle(disk->image); /* an error stays with the image, and the next flush tells the guest */
+    disk_contain(disk, containment, NULL);
     pthread_mutex_lock(&disk->mutex);
     disk->busy = false;
     pthread_cond_broadcast(&disk->idle);
 }
 
 /* Sleep until there may be something to do; settle the image when nothing came for a while. */
-static void disk_sleep(struct disk *disk)
+static void disk_sleep(struct disk *disk, struct containment *containment)
 {
     struct timespec until;
 
@@ -106,24 +156,26 @@ static void disk_sleep(struct disk *disk)
     until.tv_sec += SETTLE_SECONDS;
     if (pthread_cond_timedwait(&disk->work, &disk->mutex, &until) == ETIMEDOUT && !disk->queue &&
         !disk->held) {
-        disk_settle(disk);
+        disk_settle(disk, containment);
     }
 }
 
 static void *disk_worker(void *opaque)
 {
     struct disk *disk = opaque;
+    struct containment containment;
 
+    containment_open(&containment, CONTAINMENT_PATIENCE_NS, NULL); /* without it, it works all the same */
     pthread_mutex_lock(&disk->mutex);
     while (disk->queue || !disk->stop) {
         struct block_request *request = disk->held ? NULL : disk->queue;
 
         if (!request) {
-            disk_sleep(disk);
+            disk_sleep(disk, &containment);
             continue;
         }
         disk->queue = request->host_next;
-        disk_work_on(disk, request);
+        disk_work_on(disk, &containment, request);
         if (disk->block.clock->policy == CLOCK_REAL_TIME) {
             pthread_mutex_unlock(&disk->mutex);
             disk->notify(disk->opaque);
@@ -131,13 +183,14 @@ static void *disk_worker(void *opaque)
         }
     }
     pthread_mutex_unlock(&disk->mutex);
+    containment_close(&containment);
     return NULL;
 }
 
 /* ---- what the block layer asks for ---- */
 
 /* With the first request, so that a process may still go to the background after its VM was made. Signals are the VM's
- * thread's: the worker blocks them all. */
+ * thread's: the worker blocks them all, but for faults of its own. */
 static int disk_start_thread(struct disk *disk)
 {
     sigset_t all, old;
@@ -186,6 +239,7 @@ static void disk_wait(struct block *block, struct block_request *request)
     pthread_mutex_lock(&disk->mutex);
     disk_await(disk, request);
     pthread_mutex_unlock(&disk->mutex);
+    disk_check_broken(disk);
     block_request_finished(request, request->host_result);
 }
 
@@ -205,6 +259,7 @@ static void disk_drop(struct block *block, struct block_request *request)
 /* A callback may cancel others, so each is taken from the list by itself. */
 void disk_serve(struct disk *disk)
 {
+    disk_check_broken(disk);
     while (__atomic_load_n(&disk->done_count, __ATOMIC_ACQUIRE) > 0) {
         struct block_request *request;
 

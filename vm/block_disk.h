@@ -18,6 +18,7 @@
 
 #include "base/block.h"
 #include "vm/block_image.h"
+#include "vm/containment.h"
 
 enum disk_cache {
     DISK_CACHE_WRITEBACK,    /* flushed when the guest says so */
@@ -49,6 +50,8 @@ struct disk {
     bool stop;
     bool unsettled; /* written to since the last settling */
     int last_error; /* of a request, for `info block`; 0: none yet */
+    bool broken;    /* a bug of ours in the image's code: never used again (vm/containment.h); atomic */
+    struct containment_report report;
     int done_count; /* length of `done`; atomic, to be looked at without the mutex */
 };
 

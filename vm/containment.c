@@ -12,7 +12,8 @@
  * The timer's signal may come anywhere. It jumps only out of our own or translated code, never out of a library: that one may
  * hold a lock just then, and will have returned by the next tick.
  *
- * Not done: faults of other threads (disk workers, snapshot writers, the thread of hypervisor_run()) end the process.
+ * Not done: faults of threads that have not called containment_open() (snapshot writers, the thread of hypervisor_run()) end
+ * the process.
  */
 #include "vm/containment.h"
 
@@ -165,9 +166,10 @@ ENTRY(containment_tick_entry, containment_handle_tick);
 
 /* ---- A thread ------------------------------------------------------------------------------------------------ */
 
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
 static int install_handlers(struct error *error)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     struct sigaction fault = {.sa_sigaction = containment_fault_entry,
                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     struct sigaction tick = {.sa_sigaction = containment_tick_entry,
@@ -235,6 +237,9 @@ int containment_open(struct containment *containment, uint64_t patience_ns, stru
     }
     sigemptyset(&signals);
     sigaddset(&signals, SIGVTALRM);
+    for (unsigned i = 0; i < ARRAY_LEN(faults); i++) {
+        sigaddset(&signals, faults[i]);
+    }
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     pthread_sigmask(SIG_BLOCK, NULL, &containment->mask);
     current_containment = containment;
@@ -276,6 +281,17 @@ bool containment_run(struct containment *containment, void (*work)(void *opaque)
     }
     recover(containment);
     return false;
+}
+
+void containment_adopt(const struct containment_report *report)
+{
+    struct containment *containment = current_containment;
+
+    if (containment && containment->inside) {
+        containment->report = *report;
+        containment->report.shared = (unsigned)containment->shared;
+        siglongjmp(containment->escape, 1);
+    }
 }
 
 void containment_share(void)

@@ -74,6 +74,12 @@ void containment_close(struct containment *containment);
 bool containment_run(struct containment *containment, void (*work)(void *opaque), void *opaque);
 
 /*
+ * Something happened on a thread that works for the VM that runs here, such as a disk's worker: end in it, as if it had
+ * happened here. Comes back when nothing is to be contained on this thread.
+ */
+void containment_adopt(const struct containment_report *report);
+
+/*
  * On the thread that is inside, around what touches data of several VMs with a lock: a fault in between cannot be
  * contained. Nests. Without effect elsewhere.
  */

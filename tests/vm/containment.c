@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guests.h"
+#include "vm/block_disk.h"
 #include "vm/containment.h"
 
 #define NEIGHBOUR "-icount 3,sleep=off -limit insns=30000000"
@@ -289,6 +290,59 @@ static void hold_and_break(void *opaque)
 {
     cr_assert_not_null(hypervisor_hold(opaque, "held", NULL));
     bad_address(NULL);
+}
+
+/* ---- on a disk's thread ---- */
+
+static int break_while_reading(struct image *image, uint64_t offset, uint8_t *bytes, uint64_t length)
+{
+    (void)image;
+    (void)offset;
+    (void)bytes;
+    (void)length;
+    bad_address(NULL);
+    return 0;
+}
+
+/* A format's code is met by images from anywhere, on a thread that is no pCPU's. */
+static void break_image(const char *options)
+{
+    char path[] = "/tmp/hypatia-broken-XXXXXX", line[512];
+    uint64_t alone = guest_run_alone(guest_create("alone", "dbt", NEIGHBOUR));
+    int fd = mkstemp(path);
+    struct vm *victim, *neighbour = guest_create("neighbour", "dbt", NEIGHBOUR);
+    struct told told = {0};
+    struct hypervisor *hv = new_hypervisor(&told);
+    struct image_ops ops;
+    struct image *image;
+
+    cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+    snprintf(line, sizeof(line), "-m 2 -bios %s -hda %s %s", WORKING_ROM, path, options);
+    victim = guest_create("victim", "dbt", line);
+    image = drives_find(&victim->drives, "ide0-hd0")->image;
+    ops = *image->ops;
+    ops.read = break_while_reading;
+    image->ops = &ops;
+    add(hv, victim);
+    add(hv, neighbour);
+    run(hv);
+    cr_assert_eq(told.broken, victim);
+    cr_assert_eq(victim->broken->signal_number, SIGSEGV);
+    cr_assert_eq(victim->broken->address, 0x123);
+    cr_assert_eq(vm_memory_hash(neighbour), alone);
+    hypervisor_destroy(hv);
+    unlink(path);
+    close(fd);
+}
+
+Test(containment, an_images_code_breaks)
+{
+    break_image("");
+}
+
+Test(containment, an_images_code_breaks_while_the_vm_waits_for_it)
+{
+    break_image(ENDLESS);
 }
 
 /* What the monitor of one was doing to another when it broke is as unfinished as the rest. */
