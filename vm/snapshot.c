@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "binxlate/binxlate.h"
@@ -275,26 +277,89 @@ static int attach_disks(struct snapshots *s, struct error *error)
     return 0;
 }
 
+/* Is there a disk in `current` that no drive of this VM is? */
+static const struct snapshot_disk *find_missing(const struct snapshots *s)
+{
+    for (unsigned i = 0; i < s->current.disks.count; i++) {
+        const struct snapshot_disk *disk = &s->current.disks.disk[i];
+        bool found = disk->layers == 0;
+
+        for (unsigned k = 0; k < s->chains.count; k++) {
+            found |= !strcmp(s->chains.chain[k].now.id, disk->id);
+        }
+        if (!found) {
+            return disk;
+        }
+    }
+    return NULL;
+}
+
+/* Is the open folder the one of this path? */
+static bool is_folder(int fd, const char *path)
+{
+    struct stat open_one, other;
+
+    return fstat(fd, &open_one) == 0 && stat(path, &other) == 0 && open_one.st_dev == other.st_dev &&
+           open_one.st_ino == other.st_ino;
+}
+
+/* An image that layers stand on must not be written, be it as another drive or with another folder of snapshots. */
+static int check_bystander(struct snapshots *s, const struct snapshot_chain *chain, struct error *error)
+{
+    const char *image = chain->base->file->path;
+    const struct snapshot_disk *missing = s->open ? find_missing(s) : NULL;
+    char folder[PATH_MAX], file[PATH_MAX];
+
+    if (chain->now.layers || chain->disk->snapshot ||
+        snprintf(folder, sizeof(folder), "%s.snapshots", image) >= (int)sizeof(folder) ||
+        snprintf(file, sizeof(file), "%s/current", folder) >= (int)sizeof(file) || access(file, F_OK) < 0) {
+        return 0;
+    }
+    if (!s->open || !is_folder(s->root.fd, folder)) {
+        return error_set(
+            error, -EINVAL,
+            "drive %s: what '%s' holds now is in the snapshots' folder '%s'; use that with -snapshots, or "
+            "the drive with snapshot=on, or remove the folder to go back to the first snapshot for good",
+            chain->now.id, image, folder);
+    }
+    return missing ? error_set(error, -EINVAL,
+                               "drive %s: the snapshots in '%s' know '%s' as drive %s: connect it as that",
+                               chain->now.id, folder, image, missing->id)
+                   : 0;
+}
+
+static int check_bystanders(struct snapshots *s, struct error *error)
+{
+    int result = 0;
+
+    snapshot_chains_update(&s->chains, &s->vm->drives);
+    for (unsigned i = 0; i < s->chains.count && result == 0; i++) {
+        result = check_bystander(s, &s->chains.chain[i], error);
+    }
+    return result;
+}
+
 int snapshots_start(struct vm *vm, struct error *error)
 {
-    struct error none;
     struct snapshots *s;
-    int result = snapshot_store_get(vm, &s, vm->config.loadvm || vm->config.snapshots ? error : &none);
+    int result = snapshot_store_get(vm, &s, error);
 
-    if (result < 0) {
-        return vm->config.loadvm ? error_prefix(error, result, "-loadvm '%s'", vm->config.loadvm) : 0;
-    }
-    result = snapshot_store_open(s, false, error);
-    if (result == -ENOENT && !vm->config.loadvm) {
-        return 0; /* the first savevm makes it */
+    if (result == 0) {
+        result = snapshot_store_open(s, false, error);
     }
     if (result == 0) {
         result = attach_disks(s, error);
+    } else if (result == -ENOENT && !vm->config.loadvm) {
+        result = 0; /* no folder, or no name for one: the first savevm makes it, or says why not */
+    }
+    if (result == 0) {
+        result = check_bystanders(s, error);
     }
     if (result == 0 && vm->config.loadvm) {
         result = snapshot_load(vm, vm->config.loadvm, error);
     }
-    return result < 0 && vm->config.loadvm ? error_prefix(error, result, "-loadvm") : result;
+    return result < 0 && vm->config.loadvm ? error_prefix(error, result, "-loadvm '%s'", vm->config.loadvm)
+                                           : result;
 }
 
 void snapshots_end(struct vm *vm)

@@ -170,6 +170,42 @@ Test(snapshot_tree, what_the_guest_writes_meanwhile_is_not_in_it)
     run_meanwhile("-accel dbt,windows=off");
 }
 
+/* ---- disks that layers stand on ---- */
+
+static void expect_no_start(const char *options, const char *why)
+{
+    struct error error = {{0}};
+
+    cr_assert_null(machine_try(options, &error), "%s", options);
+    cr_assert_not_null(strstr(error.text, why), "%s", error.text);
+}
+
+Test(snapshot_tree, an_image_below_layers_is_not_written)
+{
+    struct machine_look look;
+    struct vm *vm;
+
+    machine_enter();
+    vm = machine_create("-accel dbt");
+    machine_run_to(vm, START);
+    machine_save(vm, "one");
+    machine_run_to(vm, START + 30000);
+    look = machine_look(vm);
+    vm_destroy(vm);
+    machine_shell("cp " DISK_FILE " other.img; cp " DISK_FILE " before.img");
+    expect_no_start("-drive file=" DISK_FILE ",index=1", "know 'disk.img' as drive ide0-hd0");
+    expect_no_start("-drive file=other.img,index=0 -drive file=" DISK_FILE ",index=1",
+                    "what 'disk.img' holds now is in");
+    expect_no_start("-snapshots elsewhere", "what 'disk.img' holds now is in");
+    vm = machine_create("-drive file=" DISK_FILE ",index=1,snapshot=on");
+    vm_destroy(vm);
+    vm = machine_create("-snapshots ./" STORE "/");
+    cr_assert_eq(machine_look(vm).disk, look.disk);
+    vm_destroy(vm);
+    machine_shell("cmp " DISK_FILE " before.img");
+    machine_leave();
+}
+
 /* ---- words ---- */
 
 Test(snapshot_tree, lists_names_notes_and_the_way_here)
