@@ -11,6 +11,9 @@
  *
  *   a VM comes to be watched while somebody polls     that one is woken, to look at this VM's descriptors, too
  *   a pCPU that polled begins to run a guest          another idle pCPU, or the watcher, takes over
+ *
+ * Waking the watcher for a guest that sleeps again at once costs more than what the guest does, so a pCPU that was alone to
+ * poll does that only when GRACE_NS are over.
  */
 #include "vm/hypervisor.h"
 
@@ -26,6 +29,9 @@
 #include "vm/containment.h"
 #include "vm/net_fabric.h"
 #include "vm/trace.h"
+
+#define GRACE_NS 300000u
+#define NEAR_NS  20000u /* so little is not waited for */
 
 struct pcpu {
     struct hypervisor *hv;
@@ -80,6 +86,7 @@ struct hypervisor {
 
     bool polling, watcher_polls; /* somebody; the watcher */
     uint64_t poll;               /* number of the poll, from 1 */
+    uint64_t polled_ns;          /* host time at which the last one ended */
     struct pollfd *pollfds;
     size_t pollfds_capacity;
     int wake_fd; /* ends a poll */
@@ -367,7 +374,7 @@ static void poll_watched(struct hypervisor *hv)
 
         (void)n; /* EAGAIN: there is nothing left to spend */
     }
-    now = pacer_host_now();
+    now = hv->polled_ns = pacer_host_now();
     for (struct hypervisor_vm *of = hv->vms; of; of = of->next) {
         if (of->state == HYPERVISOR_WATCHED && of->poll == poll_number && ready >= 0 &&
             has_event(hv, of, now)) {
@@ -427,22 +434,36 @@ struct slice {
     struct alarm *alarm;
     struct vm *vm;
     uint64_t until, wait_ns;
+    uint64_t grace_until; /* nobody polls: when somebody must begin to; 0: somebody does */
     enum vm_next next;
 };
+
+/* The slice lasts: the watcher takes over. */
+static void end_grace(struct slice *slice)
+{
+    slice->grace_until = 0;
+    pthread_mutex_lock(&slice->pcpu->hv->lock);
+    see_that_somebody_polls(slice->pcpu->hv);
+    pthread_mutex_unlock(&slice->pcpu->hv->lock);
+}
 
 /* One slice, without the lock. */
 static void run_vm(void *opaque)
 {
     struct slice *slice = opaque;
     struct vm *vm = slice->vm;
-
     bool over = false;
 
     slice->next = VM_NEXT_RUN;
-    pacer_attach(&vm->pacer,
-                 slice->alarm); /* a signal before this was for nothing: give_up is looked at first */
+    pacer_attach(&vm->pacer, slice->alarm); /* a signal before this was for nothing, so give_up comes first */
     while (slice->next == VM_NEXT_RUN && !over && !__atomic_load_n(&slice->pcpu->give_up, __ATOMIC_ACQUIRE)) {
-        slice->next = vm_step(vm, slice->until, &slice->wait_ns);
+        uint64_t until;
+
+        if (slice->grace_until && pacer_host_now() + NEAR_NS >= slice->grace_until) {
+            end_grace(slice);
+        }
+        until = slice->grace_until ? MIN(slice->grace_until, slice->until) : slice->until;
+        slice->next = vm_step(vm, until, &slice->wait_ns);
         over = pacer_host_now() >= slice->until;
     }
     if (slice->next == VM_NEXT_WAIT) {
@@ -582,7 +603,11 @@ static void run_slice(struct pcpu *pcpu, struct alarm *alarm, struct hypervisor_
     change_state(hv, of, HYPERVISOR_ON_PCPU);
     of->on = pcpu;
     place_woken(hv);
-    see_that_somebody_polls(hv);
+    if (hv->idle > 0) {
+        see_that_somebody_polls(hv);
+    } else if (!hv->polling && anything_watched(hv)) {
+        slice.grace_until = hv->polled_ns + GRACE_NS;
+    }
     pthread_mutex_unlock(&hv->lock);
     slice.until = pcpu->began_ns + slice_ns;
     whole = containment_run(pcpu->containment, run_vm, &slice);
