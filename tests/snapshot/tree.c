@@ -168,6 +168,7 @@ Test(snapshot_tree, what_the_guest_writes_meanwhile_is_not_in_it)
     run_meanwhile("-accel interp");
     run_meanwhile("-accel dbt");
     run_meanwhile("-accel dbt,windows=off");
+    run_meanwhile("-accel dbt,check=on");
 }
 
 /* ---- disks that layers stand on ---- */
