@@ -45,6 +45,7 @@ static const int allowed[] = {
     CALL(rt_sigprocmask),
     CALL(rt_sigreturn),
     CALL(rt_sigpending),
+    CALL(rt_sigtimedwait),
     CALL(sigaltstack),
     CALL(timer_create),
     CALL(timer_settime),
@@ -299,7 +300,7 @@ static int add_ioctls(scmp_filter_ctx filter)
 
 static int add_prctls(scmp_filter_ctx filter)
 {
-    static const int options[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
+    static const int options[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_SET_TIMERSLACK};
     int result = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(options) && result == 0; i++) {
