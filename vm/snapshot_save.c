@@ -219,16 +219,6 @@ static void job_calls(void *opaque, short revents)
 
 /* ---- the command ---- */
 
-static void default_name(char *name, size_t size)
-{
-    time_t now = time(NULL);
-    struct tm broken;
-
-    if (!localtime_r(&now, &broken) || strftime(name, size, "vm-%Y%m%d-%H%M%S", &broken) == 0) {
-        snprintf(name, size, "vm-%lld", (long long)now);
-    }
-}
-
 static int check_new_name(struct snapshots *s, const char *name, struct error *error)
 {
     struct host_dir dir;
@@ -245,6 +235,22 @@ static int check_new_name(struct snapshots *s, const char *name, struct error *e
             result == -ENOENT ? 0 : error_set(error, result, "cannot use '%s': %s", name, strerror(-result));
     }
     return result;
+}
+
+/* One made of the time; with a number behind it, if there is one of this second. */
+static void default_name(struct snapshots *s, char *name, size_t size)
+{
+    time_t now = time(NULL);
+    char stem[32];
+    struct tm broken;
+
+    if (!localtime_r(&now, &broken) || strftime(stem, sizeof(stem), "vm-%Y%m%d-%H%M%S", &broken) == 0) {
+        snprintf(stem, sizeof(stem), "vm-%lld", (long long)now);
+    }
+    snprintf(name, size, "%s", stem);
+    for (unsigned number = 2; number < 100 && check_new_name(s, name, NULL) == -EEXIST; number++) {
+        snprintf(name, size, "%s-%u", stem, number);
+    }
 }
 
 static int check_drives(const struct snapshots *s, struct error *error)
@@ -337,8 +343,8 @@ int snapshot_save(struct vm *vm, const char *name, const char *note, struct erro
     if (result == 0 && s->shared) {
         result = error_set(error, -EROFS, "with -snapshot nothing is kept, snapshots neither");
     }
-    if (!name) {
-        default_name(made, sizeof(made));
+    if (result == 0 && !name) {
+        default_name(s, made, sizeof(made));
         name = made;
     }
     if (result == 0) {

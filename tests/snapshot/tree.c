@@ -234,6 +234,10 @@ Test(snapshot_tree, lists_names_notes_and_the_way_here)
     cr_assert_not_null(strstr(text, "\n* `- fourth "), "%s", text);
     cr_assert_null(strstr(text, "first"), "%s", text);
     free(text);
+    for (unsigned i = 0; i < 3; i++) { /* names of their own, in one second too */
+        cr_assert_eq(snapshot_save(vm, NULL, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(snapshot_wait(vm, &error), 0, "%s", error.text);
+    }
     cr_assert_eq(snapshot_save(vm, "../up", "", &error), -EINVAL);
     cr_assert_eq(snapshot_save(vm, "third", "", &error), -EEXIST);
     cr_assert_eq(snapshot_delete(vm, "nothing", &error), -ENOENT);
