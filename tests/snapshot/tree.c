@@ -10,6 +10,7 @@
 
 #include "machine.h"
 #include "vm/snapshot_host.h"
+#include "vm/snapshot_manifest.h"
 
 enum { START = 60000, SNAPSHOTS = 24 };
 
@@ -204,6 +205,31 @@ Test(snapshot_tree, an_image_below_layers_is_not_written)
     cr_assert_eq(machine_look(vm).disk, look.disk);
     vm_destroy(vm);
     machine_shell("cmp " DISK_FILE " before.img");
+    machine_leave();
+}
+
+Test(snapshot_tree, a_disk_has_so_many_layers_and_no_more)
+{
+    struct machine_look look;
+    struct error error = {{0}};
+    unsigned count = 0;
+    struct vm *vm;
+
+    machine_enter();
+    vm = machine_create("-accel dbt");
+    machine_run_to(vm, START);
+    for (int result = 0; result == 0 && count < 100; count++) {
+        cr_assert_eq(snapshot_save(vm, NULL, NULL, &error), 0, "%s", error.text);
+        result = snapshot_wait(vm, &error);
+        cr_assert(machine_run_insns(vm, 3000, true));
+    }
+    cr_assert_eq(count, SNAPSHOT_LAYERS_MAX + 1);
+    cr_assert_not_null(strstr(error.text, "48 layers of snapshots"), "%s", error.text);
+    look = machine_look(vm);
+    vm_destroy(vm);
+    vm = machine_create("-accel dbt");
+    cr_assert_eq(machine_look(vm).disk, look.disk);
+    vm_destroy(vm);
     machine_leave();
 }
 
