@@ -476,7 +476,7 @@ Test(lab, there_is_a_largest_lab)
 }
 
 /* Files from pieces that mean something and bytes that do not: accepted, or refused with one line. */
-Test(lab, no_file_does_harm, .timeout = 60)
+Test(lab, no_file_does_harm, .timeout = 300)
 {
     static const char *const pieces[] = {"[vm \"a\"]",
                                          "[vm \"b\"]",
