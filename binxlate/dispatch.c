@@ -248,7 +248,7 @@ static const void *go_on(struct binxlate *x, uint64_t left)
     if (mode == MODE_NONE || left == 0 || cpu->halted || attention(cpu)) {
         return NULL;
     }
-    set_left(x, (int64_t)MIN(left, LOOK_INSNS), 0);
+    set_left(x, (int64_t)MIN(left, look_insns(x, mode)), 0);
     set_mode(x, mode);
     x->run.linear = (uint32_t)cpu->rip;
     return x->run.jump_cache[cpu->rip % JUMP_CACHE_SIZE];
@@ -411,7 +411,7 @@ static const void *serve_callout(struct binxlate *x)
     if (left < ahead || !may_resume(x, callout, generation)) {
         return go_on(x, left);
     }
-    set_left(x, (int64_t)MIN(left - (ahead - 1), LOOK_INSNS), ahead - 1);
+    set_left(x, (int64_t)MIN(left - (ahead - 1), look_insns(x, x->mode)), ahead - 1);
     return callout->resume;
 }
 
@@ -504,7 +504,7 @@ static const void *serve_budget(struct binxlate *x, const struct block *block)
     x->stats.exits_budget++;
     promote_look(x);
     if (cpu->budget_end - cpu->insn_count > block->count) { /* the end of a look, not of the budget */
-        set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LOOK_INSNS), 0);
+        set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, look_insns(x, block->mode)), 0);
         return body_of(x, next_block(x));
     }
     x->interpret = block->count;
@@ -603,7 +603,7 @@ static void run_blocks(struct binxlate *x, const struct block *block)
     struct vcpu *cpu = x->cpu;
     const void *code = code_exec(x, block->body);
 
-    set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, LOOK_INSNS), 0);
+    set_left(x, (int64_t)MIN(cpu->budget_end - cpu->insn_count, look_insns(x, block->mode)), 0);
     set_mode(x, block->mode);
     x->interpret = 0;
     do {

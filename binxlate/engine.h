@@ -377,9 +377,15 @@ void fault_detach(void);
 
 /* ---- promote.c ---- */
 
-#define LOOK_INSNS ((uint64_t)1 << 17) /* instructions between looks */
+#define LOOK_INSNS ((uint64_t)1 << 17) /* instructions between looks, */
+#define LOOKS_OPEN 16u                 /* and so many times as many in a window, which is only kept */
 
-/* LOOK_INSNS instructions have been executed: whose? */
+static inline uint64_t look_insns(const struct binxlate *x, unsigned mode)
+{
+    return mode & MODE_WINDOW || x->windows == BINXLATE_WINDOWS_OFF ? LOOK_INSNS * LOOKS_OPEN : LOOK_INSNS;
+}
+
+/* look_insns() instructions have been executed: whose? */
 void promote_look(struct binxlate *x);
 /* Under BINXLATE_WINDOWS_NOW: the current view gets its window. */
 void promote_now(struct binxlate *x);

@@ -7,7 +7,8 @@
  * with the flat table.
  *
  *   look      every LOOK_INSNS instructions: whose code runs now? After LOOKS_USER looks a user space gets its window,
- *             after LOOKS_KERNEL the supervisor view, whose window is shared by all spaces and holds global pages
+ *             after LOOKS_KERNEL the supervisor view, whose window is shared by all spaces and holds global pages. A look is a
+ *             host fault, so what runs in a window already is looked at less often, and each time counts for LOOKS_OPEN
  *   calls     system calls a window may make: CALLS_FIRST to begin with, and CALLS_PER_LOOK for every look that its
  *             view had to wait for it or finds it in use. When they are used up the window is closed: the guest
  *             changes its mappings, or takes new pages, too fast. Its view has to run twice as long before it gets
@@ -85,12 +86,13 @@ void promote_look(struct binxlate *x)
     enum shadow_view view = current_view(x);
     struct window_record *record = record_of(x, view);
     const struct window *window = shadow_window(&x->shadow, view);
+    unsigned looks = x->mode & MODE_WINDOW ? LOOKS_OPEN : 1;
 
-    record->looks++;
+    record->looks += looks;
     if (window && (!possible(x, view) || window->calls > record->allowed)) {
         close_window(x, view);
     } else if (window) {
-        record->allowed += record->allowed == UINT64_MAX ? 0 : CALLS_PER_LOOK;
+        record->allowed += record->allowed == UINT64_MAX ? 0 : (uint64_t)CALLS_PER_LOOK * looks;
     } else if (record->looks >= looks_needed(record, view) && possible(x, view)) {
         open_window(x, view);
     }
