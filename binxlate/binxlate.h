@@ -73,7 +73,8 @@ void binxlate_stop(struct binxlate *binxlate, void *context);
  */
 void binxlate_on_host_fault(void (*handler)(int signal_number, siginfo_t *info, void *context));
 void binxlate_abandon_thread(void);
-/* Install the process's handlers for these signals, as the first engine's creation does. -errno with the text. */
+/* Install the process's handlers for these signals, as the first engine's creation does. Returns how many signals those are: 3 in the
+ * order above, or 0 in a build without the translator. -errno with the text. */
 int binxlate_handle_faults(struct error *error);
 
 /* Before the first run. BINXLATE_WINDOWS_ON to begin with. */

@@ -242,7 +242,7 @@ int binxlate_handle_faults(struct error *error)
             return error_set(error, -errno, "translator: cannot handle host faults: %s", strerror(errno));
         }
     }
-    return 0;
+    return (int)ARRAY_LEN(signals);
 }
 
 int fault_init(struct binxlate *x, struct error *error)

@@ -166,25 +166,30 @@ ENTRY(containment_tick_entry, containment_handle_tick);
 
 /* ---- A thread ------------------------------------------------------------------------------------------------ */
 
+/* The first three are the translator's, where there is one. */
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
+/* Translated code may be running on other threads: its signals must not be anybody else's for a moment. */
 static int install_handlers(struct error *error)
 {
     struct sigaction fault = {.sa_sigaction = containment_fault_entry,
                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     struct sigaction tick = {.sa_sigaction = containment_tick_entry,
                              .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    int result = 0;
+    int handled = binxlate_handle_faults(error), result = 0;
 
+    if (handled < 0) {
+        return handled;
+    }
     sigemptyset(&fault.sa_mask);
     sigemptyset(&tick.sa_mask);
-    for (unsigned i = 0; i < ARRAY_LEN(faults) && result == 0; i++) {
+    for (unsigned i = (unsigned)handled; i < ARRAY_LEN(faults) && result == 0; i++) {
         result = sigaction(faults[i], &fault, NULL);
     }
     if (result < 0 || sigaction(SIGVTALRM, &tick, NULL) < 0) {
         return error_set(error, -errno, "cannot handle host faults: %s", strerror(errno));
     }
-    return binxlate_handle_faults(error);
+    return 0;
 }
 
 static int map_stack(struct containment *containment, struct error *error)

@@ -450,3 +450,42 @@ Test(containment, who_takes_time_with_leave_is_not_wedged)
 
     contain(&bug, "dbt");
 }
+
+/* A disk's worker, say, whose VM is being made: it opens a containment of its own. */
+static void *open_and_close(void *opaque)
+{
+    bool *ended = opaque;
+
+    while (!__atomic_load_n(ended, __ATOMIC_ACQUIRE)) {
+        struct containment own;
+        struct error error = {{0}};
+
+        if (containment_open(&own, 500000000, &error) < 0) {
+            abort();
+        }
+        containment_close(&own);
+    }
+    return NULL;
+}
+
+Test(containment, threads_that_come_do_not_take_the_translators_faults)
+{
+    struct told told = {0};
+    struct hypervisor *hv = new_hypervisor(&told);
+    bool ended = false;
+    pthread_t thread;
+
+    for (unsigned i = 0; i < 8; i++) { /* new machines fill new tables: each entry begins as a fault */
+        char name[16];
+
+        snprintf(name, sizeof(name), "neighbour%u", i);
+        add(hv, guest_create(name, "dbt", NEIGHBOUR));
+    }
+    cr_assert_eq(pthread_create(&thread, NULL, open_and_close, &ended), 0);
+    run(hv);
+    __atomic_store_n(&ended, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    cr_assert_eq(told.count, 8);
+    cr_assert_null(told.broken, "a fault of translated code was taken for a bug of ours");
+    hypervisor_destroy(hv);
+}
