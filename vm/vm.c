@@ -144,6 +144,17 @@ static void vm_mux_quit(void *opaque)
     vm_request_quit(opaque);
 }
 
+/*
+ * Under -icount: the fewest instructions, one at least, after which so much guest time has passed. No more, so that a timer
+ * fires behind the same instruction whether or not a slice happens to end there.
+ */
+static uint64_t vm_insns_in(const struct vm *vm, uint64_t ns)
+{
+    uint64_t insn_ns = (uint64_t)1 << vm->clock.icount_shift;
+
+    return MAX((ns >> vm->clock.icount_shift) + (ns % insn_ns != 0), (uint64_t)1);
+}
+
 /* A timer became the soonest: end the slice when it is due. */
 static void vm_deadline_moved(void *opaque, uint64_t deadline)
 {
@@ -154,7 +165,7 @@ static void vm_deadline_moved(void *opaque, uint64_t deadline)
     if (vm->clock.policy == CLOCK_REAL_TIME) {
         pacer_due(&vm->pacer, left);
     } else {
-        vcpu_shorten(vm->cpu, left ? (left >> vm->clock.icount_shift) + 1 : 1);
+        vcpu_shorten(vm->cpu, vm_insns_in(vm, left));
     }
 }
 
@@ -462,8 +473,7 @@ static uint64_t vm_slice(struct vm *vm, uint64_t now, uint64_t until)
     uint64_t left = vm_time_left(vm), slice;
 
     if (vm->clock.policy == CLOCK_ICOUNT) {
-        slice = left == UINT64_MAX ? SLICE_INSNS_ICOUNT
-                                   : MIN((left >> vm->clock.icount_shift) + 1, SLICE_INSNS_ICOUNT);
+        slice = left == UINT64_MAX ? SLICE_INSNS_ICOUNT : MIN(vm_insns_in(vm, left), SLICE_INSNS_ICOUNT);
     } else {
         uint64_t end = MIN(vm->host_polled_ns + vm->poll_interval_ns, until);
         slice = pacer_begin(&vm->pacer, now, MIN(left, end > now ? end - now : 0));
@@ -509,7 +519,8 @@ static uint64_t vm_idle(struct vm *vm, uint64_t now)
 /* The sleep, if there was one, is over: under -icount the time has passed for the guest, too. */
 static void vm_end_idle(struct vm *vm, uint64_t now)
 {
-    if (vm->idle_ns > 0 && vm->clock.policy == CLOCK_ICOUNT && now > vm->idle_since_ns) {
+    if (vm->idle_ns > 0 && vm->idle_ns != UINT64_MAX && vm->clock.policy == CLOCK_ICOUNT &&
+        now > vm->idle_since_ns) {
         clock_skip(&vm->clock, MIN(vm->idle_ns, now - vm->idle_since_ns));
     }
     if (vm->idle_ns > 0) {

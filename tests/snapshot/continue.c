@@ -147,6 +147,59 @@ Test(snapshot_continue, equals_the_uninterrupted_run)
     }
 }
 
+/* A timer of nobody's, which ends slices at one instruction or another. */
+struct disturbance {
+    struct timer timer;
+    uint64_t random;
+};
+
+static void disturb(void *opaque)
+{
+    struct disturbance *disturbance = opaque;
+    uint64_t now = clock_now(disturbance->timer.clock);
+
+    timer_arm(&disturbance->timer, now + 8 * (1 + machine_random(&disturbance->random, 12)));
+}
+
+static struct machine_look run_in_slices(const char *engine, bool disturbed)
+{
+    struct disturbance disturbance = {.random = 1};
+    struct machine_look look;
+    char options[64];
+    uint64_t wait_ns;
+
+    snprintf(options, sizeof(options), "%s -limit insns=%llu", engine, (unsigned long long)END);
+    struct vm *vm = machine_create(options);
+    timer_init(&disturbance.timer, &vm->clock, "disturbance", disturb, &disturbance);
+    if (disturbed) {
+        disturb(&disturbance);
+    }
+    vm_resume(vm);
+    pacer_attach(&vm->pacer, NULL);
+    while (vm_step(vm, UINT64_MAX, &wait_ns) != VM_NEXT_STOPPED) {
+    }
+    pacer_detach(&vm->pacer);
+    timer_disarm(&disturbance.timer);
+    cr_assert_eq(vm->cpu->insn_count, END);
+    look = machine_look(vm);
+    vm_destroy(vm);
+    return look;
+}
+
+/* Whoever shares a pCPU has his slices ended at any time. */
+Test(snapshot_continue, where_slices_end_is_not_seen)
+{
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+        machine_enter();
+        struct machine_look alone = run_in_slices(engines[i], false);
+        machine_leave();
+        machine_enter();
+        struct machine_look disturbed = run_in_slices(engines[i], true);
+        machine_leave();
+        cr_assert_eq(alone.memory, disturbed.memory, "%s: other memory", engines[i]);
+    }
+}
+
 Test(snapshot_continue, on_the_other_engine)
 {
     static struct journey journey;
