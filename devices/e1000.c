@@ -408,25 +408,6 @@ static void ports_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 static const struct region_ops ports_ops = {
     .read = ports_read, .write = ports_write, .min_size = 4, .max_size = 4};
 
-static uint64_t rom_read(void *opaque, uint64_t offset, unsigned size)
-{
-    const struct e1000 *nic = opaque;
-    uint64_t value = 0;
-
-    memcpy(&value, nic->rom_bytes + offset, size);
-    return value;
-}
-
-static void rom_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    (void)opaque;
-    (void)offset;
-    (void)value;
-    (void)size;
-}
-
-static const struct region_ops rom_ops = {.read = rom_read, .write = rom_write, .max_size = 4};
-
 /* --- Snapshots ---------------------------------------------------------------------------------------- */
 
 static const struct snap_field eeprom_fields[] = {
@@ -554,7 +535,7 @@ static void e1000_fini(struct device *device)
     timer_disarm(&nic->tx.resume);
     timer_disarm(&nic->phy.negotiation);
     pci_function_fini(&nic->pci);
-    free(nic->rom_bytes);
+    pci_rom_fini(&nic->rom);
     free(nic);
 }
 
@@ -571,32 +552,13 @@ static const struct net_port_ops e1000_port_ops = {
     .link_changed = e1000_link_changed,
 };
 
-static void add_bars(struct e1000 *nic, size_t rom_size)
+static void add_bars(struct e1000 *nic)
 {
     region_init_io(&nic->registers, "e1000-registers", 0, REGISTERS_SIZE, &registers_ops, nic);
     region_init_io(&nic->ports, "e1000-ports", 0, PORTS_SIZE, &ports_ops, nic);
     pci_function_add_bar(&nic->pci, BAR_REGISTERS, PCI_BAR_MEMORY, &nic->registers);
     pci_function_add_bar(&nic->pci, BAR_PORTS, PCI_BAR_IO, &nic->ports);
-    if (nic->rom_bytes) {
-        region_init_io(&nic->rom, "e1000-rom", 0, rom_size, &rom_ops, nic);
-        pci_function_add_bar(&nic->pci, PCI_BAR_ROM, PCI_BAR_MEMORY, &nic->rom);
-    }
-}
-
-/* A copy of the option ROM, filled up to a power of two. False when memory ran out. */
-static bool copy_rom(struct e1000 *nic, const struct e1000_config *config, size_t *size)
-{
-    for (*size = 2 * KIB; *size < config->rom_size; *size *= 2) {
-    }
-    if (config->rom) {
-        nic->rom_bytes = malloc(*size);
-        if (!nic->rom_bytes) {
-            return false;
-        }
-        memset(nic->rom_bytes, 0xff, *size);
-        memcpy(nic->rom_bytes, config->rom, config->rom_size);
-    }
-    return true;
+    pci_rom_plug(&nic->rom, &nic->pci, "e1000-rom");
 }
 
 struct e1000 *e1000_create(struct board *board, struct pci_bus *bus, const struct e1000_config *config)
@@ -609,9 +571,8 @@ struct e1000 *e1000_create(struct board *board, struct pci_bus *bus, const struc
                                                  .subsystem_vendor = PCI_BOARD_VENDOR,
                                                  .subsystem = PCI_BOARD_ID};
     struct e1000 *nic = calloc(1, sizeof(*nic));
-    size_t rom_size;
 
-    if (!nic || !copy_rom(nic, config, &rom_size)) {
+    if (!nic || !pci_rom_init(&nic->rom, config->rom, config->rom_size)) {
         free(nic);
         return NULL;
     }
@@ -628,7 +589,7 @@ struct e1000 *e1000_create(struct board *board, struct pci_bus *bus, const struc
     e1000_rx_init(nic);
     net_port_init_queued(&nic->port, nic->device.id, &e1000_port_ops, nic, board->clock);
     memcpy(nic->port.mac, config->mac, NET_MAC_SIZE);
-    add_bars(nic, rom_size);
+    add_bars(nic);
     e1000_eeprom_init(nic);
     e1000_reset(&nic->device);
     return nic;

@@ -21,6 +21,7 @@
 #include "base/net.h"
 #include "devices/ethernet.h"
 #include "devices/pci.h"
+#include "devices/pci_rom.h"
 
 enum {
     E1000_EEPROM_WORDS = 64,
@@ -198,8 +199,8 @@ struct e1000_rx {
 struct e1000 {
     struct device device;
     struct pci_function pci;
-    struct region registers, ports, rom;
-    uint8_t *rom_bytes; /* owned; NULL: no option ROM */
+    struct region registers, ports;
+    struct pci_rom rom; /* option ROM */
     struct net_port port;
     struct ethernet_crc crc;
     uint8_t map[E1000_MAP_WORDS]; /* register of an offset / 4; 0: none */

@@ -451,25 +451,6 @@ static void ports_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 
 static const struct region_ops ports_ops = {.read = ports_read, .write = ports_write, .max_size = 4};
 
-static uint64_t rom_read(void *opaque, uint64_t offset, unsigned size)
-{
-    const struct ne2000 *nic = opaque;
-    uint64_t value = 0;
-
-    memcpy(&value, nic->rom_bytes + offset, size);
-    return value;
-}
-
-static void rom_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    (void)opaque;
-    (void)offset;
-    (void)value;
-    (void)size;
-}
-
-static const struct region_ops rom_ops = {.read = rom_read, .write = rom_write, .max_size = 4};
-
 /* --- Snapshots ---------------------------------------------------------------------------------------- */
 
 static const struct snap_field ne2000_fields[] = {
@@ -532,7 +513,7 @@ static void ne2000_fini(struct device *device)
     net_port_fini(&nic->port);
     timer_disarm(&nic->resume);
     pci_function_fini(&nic->pci);
-    free(nic->rom_bytes);
+    pci_rom_fini(&nic->rom);
     free(nic);
 }
 
@@ -549,28 +530,6 @@ static void fill_prom(struct ne2000 *nic, const uint8_t *mac)
     }
 }
 
-/* A copy of the option ROM, filled up to a power of two. False when memory ran out. */
-static bool add_rom(struct ne2000 *nic, const struct ne2000_config *config)
-{
-    size_t size = 2 * KIB;
-
-    if (!config->rom) {
-        return true;
-    }
-    while (size < config->rom_size) {
-        size *= 2;
-    }
-    nic->rom_bytes = malloc(size);
-    if (!nic->rom_bytes) {
-        return false;
-    }
-    memset(nic->rom_bytes, 0xff, size);
-    memcpy(nic->rom_bytes, config->rom, config->rom_size);
-    region_init_io(&nic->rom, "ne2000-rom", 0, size, &rom_ops, nic);
-    pci_function_add_bar(&nic->pci, PCI_BAR_ROM, PCI_BAR_MEMORY, &nic->rom);
-    return true;
-}
-
 struct ne2000 *ne2000_create(struct board *board, struct pci_bus *bus, const struct ne2000_config *config)
 {
     static const struct pci_identity identity = {.vendor = 0x10ec,
@@ -581,7 +540,8 @@ struct ne2000 *ne2000_create(struct board *board, struct pci_bus *bus, const str
                                                  .subsystem = PCI_BOARD_ID};
     struct ne2000 *nic = calloc(1, sizeof(*nic));
 
-    if (!nic) {
+    if (!nic || !pci_rom_init(&nic->rom, config->rom, config->rom_size)) {
+        free(nic);
         return NULL;
     }
     device_init(&nic->device, &ne2000_device_ops, board, config->id);
@@ -593,10 +553,7 @@ struct ne2000 *ne2000_create(struct board *board, struct pci_bus *bus, const str
     memcpy(nic->port.mac, config->mac, NET_MAC_SIZE);
     region_init_io(&nic->ports, "ne2000", 0, PORTS_SIZE, &ports_ops, nic);
     pci_function_add_bar(&nic->pci, BAR_PORTS, PCI_BAR_IO, &nic->ports);
-    if (!add_rom(nic, config)) {
-        device_destroy(&nic->device);
-        return NULL;
-    }
+    pci_rom_plug(&nic->rom, &nic->pci, "ne2000-rom");
     ne2000_reset(&nic->device);
     return nic;
 }

@@ -20,14 +20,15 @@
 #include "base/net.h"
 #include "devices/ethernet.h"
 #include "devices/pci.h"
+#include "devices/pci_rom.h"
 
 enum { NE2000_PROM_SIZE = 32, NE2000_MEMORY_START = 0x4000, NE2000_MEMORY_SIZE = 0x8000 };
 
 struct ne2000 {
     struct device device;
     struct pci_function pci;
-    struct region ports, rom;
-    uint8_t *rom_bytes; /* owned; NULL: no option ROM */
+    struct region ports;
+    struct pci_rom rom; /* option ROM */
     struct net_port port;
     struct ethernet_crc crc;
     uint8_t prom[NE2000_PROM_SIZE];
