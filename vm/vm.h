@@ -31,7 +31,9 @@
 struct binxlate;
 struct check;
 struct containment_report;
+struct debugger;
 struct snapshots;
+struct symbols;
 
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
 
@@ -70,6 +72,8 @@ struct vm {
     struct drives drives;
 
     struct snapshots *snapshots; /* vm/snapshot.c's; NULL until there are any */
+    struct debugger *debugger;   /* vm/debugger.c's; NULL until somebody debugs */
+    struct symbols *symbols;     /* the guest's, by ldsym; NULL: none */
     uint64_t firmware_hash;      /* XXH3 of the ROM images, for a snapshot's fingerprint */
     uint64_t loads;              /* snapshots loaded: what was found out about the guest before one is void */
 
