@@ -17,6 +17,7 @@
 #include "cpu/interp.h"
 #include "vm/machine.h"
 #include "vm/snapshot.h"
+#include "vm/symbols.h"
 
 enum { SLICE_INSNS_ICOUNT = 1000000 };
 /* How often the descriptors are looked at while the guest is busy: where something came, more is soon to be expected. */
@@ -419,6 +420,7 @@ void vm_destroy(struct vm *vm)
     chardev_destroy(vm->debugcon);
     chardev_destroy(vm->firmware_log);
     chardev_mux_destroy(vm->mux);
+    symbols_free(vm->symbols);
     if (vm->ram.host) {
         ram_fini(&vm->ram);
     }
