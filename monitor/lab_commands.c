@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * vm, sched, quit. What they do is vm/hypervisor.h's; this is how it reads.
+ * vm, sched: the VMs of the process, and who gets the pCPUs. What they do is vm/hypervisor.h's; this is how it reads.
  */
-#include "monitor/lab_commands.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/groups.h"
 #include "vm/trace.h"
 
 #define NS_PER_US 1000u
 #define NS_PER_MS 1000000u
 
-enum { TRACE_MS_MAX = 3600000 };
+enum { TRACE_MS_MAX = 3600000, SLICE_US_MAX = 1000000 };
 
 /* ---- vm ---- */
 
@@ -32,145 +31,151 @@ static const char *state_of(const struct hypervisor_account *account)
     return account->life == VM_PAUSED ? vm_state_name(VM_PAUSED) : hypervisor_state_name(account->state);
 }
 
-static void vm_list(struct monitor_session *session, FILE *out)
+static bool vm_list(struct command_call *call)
 {
+    struct monitor_session *session = call->session;
     unsigned count;
     struct hypervisor_account *account = all_accounts(session->hv, &count);
 
-    fprintf(out, "  %-20s %-10s %12s %10s\n", "NAME", "STATE", "CPU", "MINSNS");
+    fprintf(call->out, "  %-20s %-10s %12s %10s\n", "NAME", "STATE", "CPU", "MINSNS");
     for (unsigned i = 0; i < count; i++) {
-        fprintf(out, "%c %-20s %-10s %10.3f s %10llu\n",
+        fprintf(call->out, "%c %-20s %-10s %10.3f s %10llu\n",
                 !strcmp(account[i].name, session->chosen) ? '*' : ' ', account[i].name, state_of(&account[i]),
                 (double)account[i].entity.charged_ns / (double)NS_PER_SEC,
                 (unsigned long long)(account[i].insns / 1000000));
     }
     free(account);
+    return true;
 }
 
-static void vm_choose(struct monitor_session *session, const char *name, FILE *out)
+static bool vm_choose(struct command_call *call)
 {
+    struct monitor_session *session = call->session;
+    const char *name = call->word[0];
     struct error error;
     struct vm *vm;
 
     if (session->vm) {
-        fprintf(out, "this is the monitor of one VM (vm %s COMMAND... runs one command for another)\n", name);
-        return;
+        return command_fail(
+            call, "this is the monitor of one VM (vm %s COMMAND... runs one command for another)", name);
     }
     vm = hypervisor_hold(session->hv, name, &error);
     if (!vm) {
-        fprintf(out, "%s\n", error.text);
-        return;
+        return command_fail(call, "%s", error.text);
     }
     hypervisor_release(session->hv, vm);
     snprintf(session->chosen, sizeof(session->chosen), "%s", name);
+    return true;
 }
 
-/* One command for a VM, whoever asks. */
-static void vm_execute(struct monitor_session *session, const char *name, char *const *word, unsigned count,
-                       FILE *out)
+/* Choose a VM; or one command for a VM, whoever asks. */
+static bool run_vm(struct command_call *call)
 {
-    struct monitor_session once = {.hv = session->hv, .host = session->host};
-    char text[512] = "";
+    struct monitor_session once = {.hv = call->session->hv, .host = call->session->host};
 
-    for (unsigned i = 0; i < count; i++) {
-        size_t used = strlen(text);
-
-        snprintf(text + used, sizeof(text) - used, "%s%s", i ? " " : "", word[i]);
+    if (call->count == 0) {
+        return vm_list(call);
     }
-    snprintf(once.chosen, sizeof(once.chosen), "%s", name);
-    monitor_execute(&once, text, out);
+    if (call->count == 1) {
+        return vm_choose(call);
+    }
+    snprintf(once.chosen, sizeof(once.chosen), "%s", call->word[0]);
+    return command_execute(&once, call->tail[1], call->out, &call->data);
 }
 
-static void vm_control(struct monitor_session *session, const char *what, const char *name, FILE *out)
+/* The VM that is named, or else the chosen one; NULL: none, said so. */
+static const char *named_vm(struct command_call *call)
 {
+    const char *own = call->session->vm ? call->session->vm->config.name : call->session->chosen;
+    const char *name = call->count > 0 ? call->word[0] : own;
+
+    if (!*name) {
+        command_fail(call, "%s: which VM? (vm list shows them)", call->command->name);
+        return NULL;
+    }
+    return name;
+}
+
+static bool vm_control(struct command_call *call, enum vm_state to)
+{
+    const char *name = named_vm(call);
     struct error error;
-    struct vm *vm = hypervisor_hold(session->hv, name, &error);
+    struct vm *vm = name ? hypervisor_hold(call->session->hv, name, &error) : NULL;
     int result;
 
     if (!vm) {
-        fprintf(out, "%s\n", error.text);
-        return;
+        return name && command_fail(call, "%s", error.text);
     }
-    if (!strcmp(what, "reset")) {
-        result = vm_check_not_stopped(vm, &error);
-        if (result == 0) {
-            vm_request_reset(vm);
-        }
-    } else {
-        result = vm_change_state(vm, !strcmp(what, "pause") ? VM_PAUSED : VM_RUNNING, &error);
-    }
-    if (result < 0) {
-        fprintf(out, "%s\n", error.text);
-    }
-    hypervisor_release(session->hv, vm);
+    result = vm_change_state(vm, to, &error);
+    hypervisor_release(call->session->hv, vm);
+    return result == 0 || command_fail(call, "%s", error.text);
 }
 
-static void vm_new(struct monitor_session *session, const char *path, FILE *out)
+static bool vm_pause_one(struct command_call *call)
 {
+    return vm_control(call, VM_PAUSED);
+}
+
+static bool vm_resume_one(struct command_call *call)
+{
+    return vm_control(call, VM_RUNNING);
+}
+
+static bool vm_reset_one(struct command_call *call)
+{
+    const char *name = named_vm(call);
+    struct error error;
+    struct vm *vm = name ? hypervisor_hold(call->session->hv, name, &error) : NULL;
+    int result;
+
+    if (!vm) {
+        return name && command_fail(call, "%s", error.text);
+    }
+    result = vm_check_not_stopped(vm, &error);
+    if (result == 0) {
+        vm_request_reset(vm);
+    }
+    hypervisor_release(call->session->hv, vm);
+    return result == 0 || command_fail(call, "%s", error.text);
+}
+
+static bool vm_new(struct command_call *call)
+{
+    struct monitor_session *session = call->session;
     struct error error;
     unsigned made = 0;
 
     if (!session->host) {
-        fprintf(out, "vm new: only a lab's monitor makes VMs (hypatia run)\n");
-        return;
+        return command_fail(call, "vm new: only a lab's monitor makes VMs (hypatia run)");
     }
-    if (session->host->new_vms(session->host->opaque, path, &made, &error) < 0) {
-        fprintf(out, "%s%s\n", error.text, made > 0 ? " (those before it were made)" : "");
+    if (session->host->new_vms(session->host->opaque, call->word[0], &made, &error) < 0) {
+        return command_fail(call, "%s%s", error.text, made > 0 ? " (those before it were made)" : "");
     }
+    return true;
 }
 
-static void vm_kill(struct monitor_session *session, const char *name, FILE *out)
+static bool vm_kill(struct command_call *call)
 {
+    const char *name = named_vm(call);
     struct error error;
 
-    if (hypervisor_remove(session->hv, name, &error) < 0) {
-        fprintf(out, "%s\n", error.text);
-    } else if (!strcmp(session->chosen, name)) {
-        session->chosen[0] = '\0';
+    if (!name) {
+        return false;
     }
-}
-
-/* For the VM that is named, or else the chosen one. */
-static void vm_act(struct monitor_session *session, const char *what, const char *name, FILE *out)
-{
-    const char *own = session->vm ? session->vm->config.name : session->chosen;
-
-    name = name ? name : own;
-    if (!*name) {
-        fprintf(out, "vm %s: which VM? (vm list shows them)\n", what);
-    } else if (!strcmp(what, "kill")) {
-        vm_kill(session, name, out);
-    } else {
-        vm_control(session, what, name, out);
+    if (hypervisor_remove(call->session->hv, name, &error) < 0) {
+        return command_fail(call, "%s", error.text);
     }
-}
-
-void command_vm(struct monitor_session *session, char *const *word, unsigned count, FILE *out)
-{
-    const char *what = count > 1 ? word[1] : "list";
-
-    if (!strcmp(what, "list")) {
-        vm_list(session, out);
-    } else if (!strcmp(what, "pause") || !strcmp(what, "resume") || !strcmp(what, "reset") ||
-               !strcmp(what, "kill")) {
-        vm_act(session, what, count > 2 ? word[2] : NULL, out);
-    } else if (!strcmp(what, "new")) {
-        if (count == 3) {
-            vm_new(session, word[2], out);
-        } else {
-            fprintf(out, "usage: vm new FILE\n");
-        }
-    } else if (count > 2) {
-        vm_execute(session, what, word + 2, count - 2, out);
-    } else {
-        vm_choose(session, what, out);
+    if (!strcmp(call->session->chosen, name)) {
+        call->session->chosen[0] = '\0';
     }
+    return true;
 }
 
 /* ---- sched ---- */
 
-static void sched_show(struct hypervisor *hv, FILE *out)
+static bool sched_show(struct command_call *call)
 {
+    struct hypervisor *hv = call->session->hv;
     unsigned count;
     struct hypervisor_account *account = all_accounts(hv, &count);
     uint64_t all_ns = 0;
@@ -178,14 +183,14 @@ static void sched_show(struct hypervisor *hv, FILE *out)
     for (unsigned i = 0; i < count; i++) {
         all_ns += account[i].entity.charged_ns;
     }
-    fprintf(out, "%u pCPU%s, slices of %llu us\n", hypervisor_pcpus(hv), hypervisor_pcpus(hv) > 1 ? "s" : "",
-            (unsigned long long)(hypervisor_slice(hv) / NS_PER_US));
-    fprintf(out, "%-20s %-10s %6s %5s %12s %6s %12s %9s %9s %9s\n", "NAME", "STATE", "WEIGHT", "CAP", "CPU",
-            "SHARE", "WAITED", "SLICES", "WAKES", "99% BY");
+    fprintf(call->out, "%u pCPU%s, slices of %llu us\n", hypervisor_pcpus(hv),
+            hypervisor_pcpus(hv) > 1 ? "s" : "", (unsigned long long)(hypervisor_slice(hv) / NS_PER_US));
+    fprintf(call->out, "%-20s %-10s %6s %5s %12s %6s %12s %9s %9s %9s\n", "NAME", "STATE", "WEIGHT", "CAP",
+            "CPU", "SHARE", "WAITED", "SLICES", "WAKES", "99% BY");
     for (unsigned i = 0; i < count; i++) {
         const struct sched_entity *entity = &account[i].entity;
 
-        fprintf(out, "%-20s %-10s %6u %4u%% %10.3f s %5.1f%% %10.3f s %9llu %9llu %6llu us\n",
+        fprintf(call->out, "%-20s %-10s %6u %4u%% %10.3f s %5.1f%% %10.3f s %9llu %9llu %6llu us\n",
                 account[i].name, state_of(&account[i]), entity->weight, entity->cap,
                 (double)entity->charged_ns / (double)NS_PER_SEC,
                 all_ns ? 100.0 * (double)entity->charged_ns / (double)all_ns : 0.0,
@@ -194,99 +199,101 @@ static void sched_show(struct hypervisor *hv, FILE *out)
                 (unsigned long long)(sched_latency(entity, 99) / NS_PER_US));
     }
     free(account);
+    return true;
 }
 
-/* A decimal within bounds; a line that says so, if it is not. */
-static bool take_number(const char *text, unsigned long least, unsigned long most, unsigned long *value,
-                        FILE *out)
+/* Word i as a decimal within bounds; a line that says so, if it is not. */
+static bool take_number(struct command_call *call, unsigned i, unsigned long least, unsigned long most,
+                        unsigned long *value)
 {
     char *end;
 
-    *value = strtoul(text, &end, 10);
-    if (end == text || *end || *value < least || *value > most) {
-        fprintf(out, "'%s' is not a number from %lu to %lu\n", text, least, most);
-        return false;
+    *value = strtoul(call->word[i], &end, 10);
+    if (end == call->word[i] || *end || *value < least || *value > most) {
+        return command_fail(call, "'%s' is not a number from %lu to %lu", call->word[i], least, most);
     }
     return true;
 }
 
-static void sched_set(struct hypervisor *hv, const char *what, const char *name, const char *text, FILE *out)
+static bool set_weight(struct command_call *call)
 {
-    bool weight = !strcmp(what, "weight");
-    struct error error;
     unsigned long value;
-    int result;
-
-    if (!take_number(text, weight ? SCHED_WEIGHT_MIN : 0, weight ? SCHED_WEIGHT_MAX : SCHED_CAP_MAX, &value,
-                     out)) {
-        return;
-    }
-    result = weight ? hypervisor_set_weight(hv, name, (uint32_t)value, &error)
-                    : hypervisor_set_cap(hv, name, (uint32_t)value, &error);
-    if (result < 0) {
-        fprintf(out, "%s\n", error.text);
-    }
-}
-
-static void trace_save_to(struct hypervisor *hv, const char *path, uint64_t last_ns, FILE *out)
-{
     struct error error;
-    struct trace *trace = hypervisor_trace_copy(hv, &error);
 
-    if (!trace || trace_save(trace, path, last_ns, &error) < 0) {
-        fprintf(out, "%s\n", error.text);
-    }
-    trace_destroy(trace);
+    return take_number(call, 1, SCHED_WEIGHT_MIN, SCHED_WEIGHT_MAX, &value) &&
+           (hypervisor_set_weight(call->session->hv, call->word[0], (uint32_t)value, &error) == 0 ||
+            command_fail(call, "%s", error.text));
 }
 
-/* sched trace WORD...: word[0..count) */
-static void sched_trace(struct hypervisor *hv, char *const *word, unsigned count, FILE *out)
+static bool set_cap(struct command_call *call)
+{
+    unsigned long value;
+    struct error error;
+
+    return take_number(call, 1, 0, SCHED_CAP_MAX, &value) &&
+           (hypervisor_set_cap(call->session->hv, call->word[0], (uint32_t)value, &error) == 0 ||
+            command_fail(call, "%s", error.text));
+}
+
+static bool set_slice(struct command_call *call)
+{
+    unsigned long value;
+
+    if (!take_number(call, 0, HYPERVISOR_SLICE_MIN_NS / NS_PER_US, SLICE_US_MAX, &value)) {
+        return false;
+    }
+    hypervisor_set_slice(call->session->hv, (uint64_t)value * NS_PER_US);
+    return true;
+}
+
+static bool trace_switch(struct command_call *call)
+{
+    bool on = !strcmp(call->word[0], "on");
+    struct error error;
+
+    if (!on && strcmp(call->word[0], "off") != 0) {
+        return command_usage(call);
+    }
+    return hypervisor_trace(call->session->hv, on, &error) == 0 || command_fail(call, "%s", error.text);
+}
+
+static bool trace_save_as(struct command_call *call)
 {
     unsigned long ms = 0;
     struct error error;
+    struct trace *trace;
+    bool saved;
 
-    if (count == 1 && (!strcmp(word[0], "on") || !strcmp(word[0], "off"))) {
-        if (hypervisor_trace(hv, word[0][1] == 'n', &error) < 0) {
-            fprintf(out, "%s\n", error.text);
-        }
-    } else if ((count == 2 || count == 3) && !strcmp(word[0], "save")) {
-        if (count == 2 || take_number(word[2], 1, TRACE_MS_MAX, &ms, out)) {
-            trace_save_to(hv, word[1], (uint64_t)ms * NS_PER_MS, out);
-        }
-    } else {
-        fprintf(out, "usage: sched trace on|off | save FILE.json|FILE.svg [MS]\n");
+    if (call->count == 2 && !take_number(call, 1, 1, TRACE_MS_MAX, &ms)) {
+        return false;
     }
+    trace = hypervisor_trace_copy(call->session->hv, &error);
+    saved = trace && trace_save(trace, call->word[0], (uint64_t)ms * NS_PER_MS, &error) == 0;
+    trace_destroy(trace);
+    return saved || command_fail(call, "%s", error.text);
 }
 
-void command_sched(struct monitor_session *session, char *const *word, unsigned count, FILE *out)
-{
-    const char *what = count > 1 ? word[1] : "show";
-    unsigned long value;
+static const struct command commands[] = {
+    {"vm", NULL, "[NAME [COMMAND...]]", "choose a VM, or run a command for one; without a name, list them",
+     NULL, true, 0, COMMAND_WORDS_MAX, run_vm},
+    {"vm list", NULL, "", "the VMs of this process", NULL, true, 0, 0, vm_list},
+    {"vm pause", NULL, "[VM]", "pause a VM", NULL, true, 0, 1, vm_pause_one},
+    {"vm resume", NULL, "[VM]", "let it run", NULL, true, 0, 1, vm_resume_one},
+    {"vm reset", NULL, "[VM]", "reset its machine", NULL, true, 0, 1, vm_reset_one},
+    {"vm kill", NULL, "[VM]", "end a VM at once and free it", NULL, true, 0, 1, vm_kill},
+    {"vm new", NULL, "FILE", "make the VMs of a lab's file, beside those that run", NULL, true, 1, 1, vm_new},
+    {"sched", NULL, "", "who got the pCPUs", NULL, true, 0, 0, sched_show},
+    {"sched show", NULL, "", "who got the pCPUs", NULL, true, 0, 0, sched_show},
+    {"sched weight", NULL, "VM N", "a VM's share beside others (256; twice as much, twice the time)", NULL,
+     true, 2, 2, set_weight},
+    {"sched cap", NULL, "VM PERCENT", "the most of one pCPU that a VM gets (0: all)", NULL, true, 2, 2,
+     set_cap},
+    {"sched slice", NULL, "MICROSECONDS", "how long a VM runs while others wait", NULL, true, 1, 1,
+     set_slice},
+    {"sched trace", NULL, "on|off", "record who runs when", NULL, true, 1, 1, trace_switch},
+    {"sched trace save", NULL, "FILE [MS]",
+     "what was recorded, its last MS ms: .json for a viewer, .svg for a picture", NULL, true, 1, 2,
+     trace_save_as},
+};
 
-    if (!strcmp(what, "show") && count <= 2) {
-        sched_show(session->hv, out);
-    } else if ((!strcmp(what, "weight") || !strcmp(what, "cap")) && count == 4) {
-        sched_set(session->hv, what, word[2], word[3], out);
-    } else if (!strcmp(what, "slice") && count == 3) {
-        if (take_number(word[2], HYPERVISOR_SLICE_MIN_NS / NS_PER_US, 1000000, &value, out)) {
-            hypervisor_set_slice(session->hv, (uint64_t)value * NS_PER_US);
-        }
-    } else if (!strcmp(what, "trace")) {
-        sched_trace(session->hv, word + 2, count - 2, out);
-    } else {
-        fprintf(out, "usage: sched [show] | weight NAME N | cap NAME PERCENT | slice MICROSECONDS | "
-                     "trace on|off|save FILE [MS]\n");
-    }
-}
-
-/* ---- quit ---- */
-
-void command_quit(struct monitor_session *session, FILE *out)
-{
-    (void)out;
-    if (session->vm) {
-        vm_request_quit(session->vm);
-    } else {
-        hypervisor_quit(session->hv);
-    }
-}
+const struct command_group lab_group = {"VMs and scheduling", commands, ARRAY_LEN(commands)};

@@ -4,13 +4,12 @@
  *
  * Editing is what a dumb terminal needs (backspace, Ctrl-U, Ctrl-C).
  */
-#include "monitor/monitor.h"
-
 #include <stdlib.h>
 
+#include "monitor/command.h"
 #include "vm/containment.h"
 
-enum { LINE_SIZE = 512, CTRL_C = 3, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
+enum { LINE_SIZE = COMMAND_LINE_MAX - 1, CTRL_C = 3, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
 
 struct monitor {
     struct monitor_session session;

@@ -36,7 +36,7 @@ struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *charde
                                    const struct monitor_host *host);
 void monitor_destroy(struct monitor *monitor);
 
-/* Run one command line, writing to `out`. */
-void monitor_execute(struct monitor_session *session, const char *line, FILE *out);
+/* Run one command line, writing to `out`. False: it failed, and `out` says why. */
+bool monitor_execute(struct monitor_session *session, const char *line, FILE *out);
 
 #endif

@@ -4,13 +4,10 @@
  *
  * savevm returns at once and the guest runs on. `snap wait` returns when the last of it is written; the guest waits, too.
  */
-#include "monitor/snapshot_commands.h"
-
 #include <string.h>
 
+#include "monitor/groups.h"
 #include "vm/snapshot.h"
-
-enum { NOTE_SIZE = 256 };
 
 static void print_ms(FILE *out, uint64_t ns)
 {
@@ -18,47 +15,41 @@ static void print_ms(FILE *out, uint64_t ns)
             (unsigned long long)(ns / 100000 % 10));
 }
 
-void command_savevm(struct vm *vm, char *const *word, unsigned count, FILE *out)
-{
-    struct snapshot_figures figures;
-    struct error error;
-    char note[NOTE_SIZE] = "";
-
-    for (unsigned i = 2; i < count; i++) {
-        size_t used = strlen(note);
-
-        snprintf(note + used, sizeof(note) - used, "%s%s", used ? " " : "", word[i]);
-    }
-    if (snapshot_save(vm, count > 1 ? word[1] : NULL, note, &error) < 0) {
-        fprintf(out, "savevm: %s\n", error.text);
-        return;
-    }
-    snapshot_get_figures(vm, &figures);
-    fprintf(out, "saving '%s' while the guest runs (snap wait tells when it is whole)\n", figures.name);
-}
-
-void command_loadvm(struct vm *vm, const char *name, FILE *out)
+static bool run_savevm(struct command_call *call)
 {
     struct snapshot_figures figures;
     struct error error;
 
-    if (snapshot_load(vm, name, &error) < 0) {
-        fprintf(out, "loadvm: %s\n", error.text);
-        return;
+    if (snapshot_save(call->vm, call->count > 0 ? call->word[0] : NULL, call->count > 1 ? call->tail[1] : "",
+                      &error) < 0) {
+        return command_fail(call, "savevm: %s", error.text);
     }
-    snapshot_get_figures(vm, &figures);
-    fprintf(out, "snapshot '%s' is loaded (in ", name);
-    print_ms(out, figures.load_ns);
-    fprintf(out, ")\n");
+    snapshot_get_figures(call->vm, &figures);
+    fprintf(call->out, "saving '%s' while the guest runs (snap wait tells when it is whole)\n", figures.name);
+    return true;
 }
 
-void command_delvm(struct vm *vm, const char *name, FILE *out)
+static bool run_loadvm(struct command_call *call)
+{
+    struct snapshot_figures figures;
+    struct error error;
+
+    if (snapshot_load(call->vm, call->word[0], &error) < 0) {
+        return command_fail(call, "loadvm: %s", error.text);
+    }
+    snapshot_get_figures(call->vm, &figures);
+    fprintf(call->out, "snapshot '%s' is loaded (in ", call->word[0]);
+    print_ms(call->out, figures.load_ns);
+    fprintf(call->out, ")\n");
+    return true;
+}
+
+static bool run_delvm(struct command_call *call)
 {
     struct error error;
 
-    if (snapshot_delete(vm, name, &error) < 0) {
-        fprintf(out, "delvm: %s\n", error.text);
-    }
+    return snapshot_delete(call->vm, call->word[0], &error) == 0 ||
+           command_fail(call, "delvm: %s", error.text);
 }
 
 static void print_last_save(struct vm *vm, FILE *out)
@@ -81,33 +72,52 @@ static void print_last_save(struct vm *vm, FILE *out)
             (unsigned long long)(figures.bytes / KIB), (unsigned long long)figures.copies);
 }
 
-void info_snapshots(struct vm *vm, FILE *out)
+static bool info_snapshots(struct command_call *call)
 {
     struct error error;
 
-    if (snapshot_list(vm, out, &error) < 0) {
-        fprintf(out, "%s\n", error.text);
-        return;
+    if (snapshot_list(call->vm, call->out, &error) < 0) {
+        return command_fail(call, "%s", error.text);
     }
-    print_last_save(vm, out);
+    print_last_save(call->vm, call->out);
+    return true;
 }
 
-void command_snap(struct vm *vm, char *const *word, unsigned count, FILE *out)
+static bool snap_tree(struct command_call *call)
 {
-    struct error error = {.text = "usage: snap tree | snap diff A B | snap wait"};
-    int result = -1;
+    struct error error;
 
-    if (count == 2 && !strcmp(word[1], "tree")) {
-        result = snapshot_list(vm, out, &error);
-    } else if (count == 4 && !strcmp(word[1], "diff")) {
-        result = snapshot_diff(vm, word[2], word[3], out, &error);
-    } else if (count == 2 && !strcmp(word[1], "wait")) {
-        result = snapshot_wait(vm, &error);
-        if (result == 0) {
-            print_last_save(vm, out);
-        }
-    }
-    if (result < 0) {
-        fprintf(out, "%s\n", error.text);
-    }
+    return snapshot_list(call->vm, call->out, &error) >= 0 || command_fail(call, "%s", error.text);
 }
+
+static bool snap_diff(struct command_call *call)
+{
+    struct error error;
+
+    return snapshot_diff(call->vm, call->word[0], call->word[1], call->out, &error) >= 0 ||
+           command_fail(call, "%s", error.text);
+}
+
+static bool snap_wait(struct command_call *call)
+{
+    struct error error;
+
+    if (snapshot_wait(call->vm, &error) < 0) {
+        return command_fail(call, "%s", error.text);
+    }
+    print_last_save(call->vm, call->out);
+    return true;
+}
+
+static const struct command commands[] = {
+    {"savevm", NULL, "[NAME [NOTE...]]", "take a snapshot", NULL, false, 0, COMMAND_WORDS_MAX, run_savevm},
+    {"loadvm", NULL, "SNAPSHOT", "go back to a snapshot", NULL, false, 1, 1, run_loadvm},
+    {"delvm", NULL, "SNAPSHOT", "delete a snapshot", NULL, false, 1, 1, run_delvm},
+    {"info snapshots", NULL, "", "the tree of snapshots; * is what runs came from", NULL, false, 0, 0,
+     info_snapshots},
+    {"snap tree", NULL, "", "the tree of snapshots", NULL, false, 0, 0, snap_tree},
+    {"snap diff", NULL, "SNAPSHOT SNAPSHOT", "compare two snapshots", NULL, false, 2, 2, snap_diff},
+    {"snap wait", NULL, "", "wait for the last snapshot to be written", NULL, false, 0, 0, snap_wait},
+};
+
+const struct command_group snapshot_group = {"Snapshots", commands, ARRAY_LEN(commands)};

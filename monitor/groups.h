@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The table of commands as a whole: its groups, in the order of the manual, and how a line finds its row.
+ *
+ * A new file of commands declares its group here and is added to command_groups[] in commands.c.
+ */
+#ifndef MONITOR_GROUPS_H
+#define MONITOR_GROUPS_H
+
+#include "monitor/command.h"
+
+extern const struct command_group general_group;  /* commands.c */
+extern const struct command_group machine_group;  /* machine_commands.c */
+extern const struct command_group info_group;     /* info_commands.c */
+extern const struct command_group memory_group;   /* memory_commands.c */
+extern const struct command_group snapshot_group; /* snapshot_commands.c */
+extern const struct command_group lab_group;      /* lab_commands.c */
+
+extern const struct command_group *const command_groups[];
+extern const size_t command_group_count;
+
+/* A line, split as commands see it. */
+struct command_line {
+    char text[COMMAND_LINE_MAX];  /* as it was typed */
+    char words[COMMAND_LINE_MAX]; /* the words, each ended, quotes taken off */
+    unsigned count;
+    char *word[COMMAND_WORDS_MAX];
+    char *tail[COMMAND_WORDS_MAX]; /* in text */
+};
+
+/* -E2BIG: too long, too many words; -EINVAL: a quote is not closed. With the text. */
+int command_line_split(struct command_line *line, const char *text, struct error *error);
+
+/* The row that a line is for, *words of whose words are its name; NULL: none. *format: behind the name's slash, or "". */
+const struct command *command_find(struct command_line *line, unsigned *words, const char **format);
+
+/* Run one line as monitor_execute() does, but leave what is not text in *data, for the caller to free (NULL: nothing). */
+bool command_execute(struct monitor_session *session, const char *text, FILE *out, json_t **data);
+
+/* Print the rows whose names begin with `first` as their first word (NULL: all), one a line. How many. */
+unsigned command_print_list(const char *first, FILE *out);
+
+#endif
