@@ -13,6 +13,7 @@
  *   host.c       what the host must have
  *   fault.c      host signals inside translated code
  *   stats.c      what was counted
+ *   inspect.c    blocks as the monitor shows them
  *   smc.c        writes to translated code
  *   promote.c    which views get a host window, and which pages
  *
@@ -94,6 +95,8 @@ enum trait {
     TRAIT_FLAT = 8,       /* met memory that the window does not show: use the flat table */
 };
 
+struct chain;
+
 struct block {
     struct block *next_in_bucket, *next_in_frame, *next_in_tail_frame;
     roff_t roff;      /* first byte */
@@ -112,6 +115,9 @@ struct block {
     uint8_t *flat_faults; /* the same for memory that the window does not show */
     uint8_t *code;        /* write view */
     uint32_t code_size;
+    uint32_t stubs;      /* offset of the cold halves of its exits, behind the last instruction */
+    struct chain *exits; /* its direct jumps out, the last one first */
+    uint64_t executions; /* how often `body` got past the poll; counted if it was made with binxlate.counting on */
     /* Ways in (write view): by an indirect branch with the target in REG_LINEAR; from another page; from this one. */
     uint8_t *indirect, *verified, *body;
     const void *gone; /* stub that leaves to the dispatcher with rip = linear */
@@ -122,6 +128,7 @@ struct chain {
     struct block *from;
     uint8_t *field; /* displacement to patch, write view */
     uint32_t target;
+    struct chain *next; /* of the same block */
 };
 
 /* An instruction that the interpreter's function executes. */
@@ -264,6 +271,7 @@ struct binxlate {
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
     bool shadow_ready, broken;
+    bool counting; /* blocks made now count their executions */
     struct binxlate_stats stats;
     uint64_t *callouts_by_row; /* opcode_count of them */
 };

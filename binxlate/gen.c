@@ -10,6 +10,7 @@
  *   body:      fetch entry of the tail's page, where there is a tail
  *              lea r11,[r11-count]
  *              shrx r8,r11,r13; mov r8d,[rsp+r8*8]              the poll
+ *              one more execution, if those are counted         (binxlate/inspect.h)
  *
  * The poll: the shift leaves 0 while r11 >= 0 and 2^20 - 1 once it is negative, and then the load lies 8 MiB above the
  * stack, in its guard. The fault gives the block's length back to r11 and leaves: blocks run whole or not at all.
@@ -57,6 +58,18 @@ static void gen_poll(struct gen *g)
     emit_load32(e, HOST_R8, host_mem_index(HOST_RSP, HOST_R8, 3, 0));
 }
 
+/* Count an execution: no flags, and nobody but this thread writes the counter. */
+static void gen_count(struct gen *g)
+{
+    struct emit *e = &g->e;
+    struct host_mem counter = host_mem(REG_ENTRY, 0);
+
+    emit_mov_imm64(e, REG_ENTRY, (uint64_t)(uintptr_t)&g->block->executions);
+    emit_load64(e, REG_SCRATCH, counter);
+    emit_lea64(e, REG_SCRATCH, host_mem(REG_SCRATCH, 1));
+    emit_store64(e, counter, REG_SCRATCH);
+}
+
 /* Leave with rip = the block's address. */
 static void gen_exit_stub(struct gen *g, enum exit_reason reason)
 {
@@ -98,6 +111,9 @@ void gen_head(struct gen *g)
         gen_verify(g, page + 1, block->tail_roff, changed);
     }
     gen_poll(g);
+    if (g->x->counting) {
+        gen_count(g);
+    }
 }
 
 /* ---- Sites ---------------------------------------------------------------------------------------------- */

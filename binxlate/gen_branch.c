@@ -15,7 +15,8 @@ void gen_chain(struct gen *g, uint8_t *field, uint32_t target)
         g->no_memory = true;
         return;
     }
-    *chain = (struct chain){.from = g->block, .field = field, .target = target};
+    *chain = (struct chain){.from = g->block, .field = field, .target = target, .next = g->block->exits};
+    g->block->exits = chain;
     g->stubs[g->stub_count++] = (struct gen_stub){
         .field = field, .chain = chain, .rest = g->more ? g->block->count - g->index - 1 : 0};
 }
@@ -29,6 +30,7 @@ void gen_stubs(struct gen *g)
 {
     struct emit *e = &g->e;
 
+    g->block->stubs = (uint32_t)(e->at - g->block->code);
     for (unsigned i = 0; i < g->stub_count && !emit_failed(e); i++) {
         const struct gen_stub *stub = &g->stubs[i];
         emit_patch_rel32(stub->field, e->view, emit_here(e));
