@@ -203,24 +203,21 @@ void twin_restore(struct twin *twin, bool both)
 static void copy_memory(struct twin *twin)
 {
     const struct ram *ram = twin->original->wiring.mem->ram;
-    off_t at = 0, end;
 
-    while ((at = lseek(ram->fd, at, SEEK_DATA)) >= 0 && (end = lseek(ram->fd, at, SEEK_HOLE)) > at) {
-        for (; at < end; at += PAGE_SIZE) {
-            twin_take(twin, (uint64_t)at >> PAGE_SHIFT);
+    for (uint64_t frame, end = 0; ram_next_data(ram, end, &frame, &end);) {
+        for (; frame < end; frame++) {
+            twin_take(twin, frame);
         }
     }
 }
 
-static uint64_t scan_file(struct twin *twin, int fd, bool (*excused)(void *opaque, uint64_t frame),
-                          void *opaque)
+static uint64_t scan_memory(struct twin *twin, const struct ram *ram,
+                            bool (*excused)(void *opaque, uint64_t frame), void *opaque)
 {
-    off_t at = 0, end;
     unsigned first, last;
 
-    while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && (end = lseek(fd, at, SEEK_HOLE)) > at) {
-        for (; at < end; at += PAGE_SIZE) {
-            uint64_t frame = (uint64_t)at >> PAGE_SHIFT;
+    for (uint64_t frame, end = 0; ram_next_data(ram, end, &frame, &end);) {
+        for (; frame < end; frame++) {
             if (twin_frame_differs(twin, frame, &first, &last) && !excused(opaque, frame)) {
                 return frame;
             }
@@ -231,9 +228,9 @@ static uint64_t scan_file(struct twin *twin, int fd, bool (*excused)(void *opaqu
 
 uint64_t twin_scan(struct twin *twin, bool (*excused)(void *opaque, uint64_t frame), void *opaque)
 {
-    uint64_t frame = scan_file(twin, twin->original->wiring.mem->ram->fd, excused, opaque);
+    uint64_t frame = scan_memory(twin, twin->original->wiring.mem->ram, excused, opaque);
 
-    return frame != UINT64_MAX ? frame : scan_file(twin, twin->ram.fd, excused, opaque);
+    return frame != UINT64_MAX ? frame : scan_memory(twin, &twin->ram, excused, opaque);
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------------- */

@@ -101,7 +101,7 @@ bool dispatch_find_code(struct binxlate *x, uint32_t linear, roff_t *roff)
         TRY(usable);
         entry = shadow_entry(&x->shadow, view_of(cpu), SHADOW_FETCH, linear);
     }
-    *roff = (roff_t)(entry + linear - (uint64_t)(uintptr_t)cpu->wiring.mem->ram->host);
+    *roff = ram_roff(cpu->wiring.mem->ram, entry + linear);
     return true;
 }
 

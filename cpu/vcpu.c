@@ -351,6 +351,15 @@ static void protect_frame(void *opaque, uint64_t frame)
     }
 }
 
+static void frame_moved(void *opaque, uint64_t frame, const uint8_t *old)
+{
+    struct vcpu *cpu = opaque;
+    tlb_forget_frame(cpu->tlb, frame);
+    if (cpu->shadow_tables) {
+        shadow_forget_frame(cpu->shadow_tables, cpu->wiring.mem->ram, frame, old);
+    }
+}
+
 static void memory_changed(void *opaque)
 {
     struct vcpu *cpu = opaque;
@@ -361,7 +370,8 @@ static void listen(struct vcpu *cpu)
 {
     struct addr_space *mem = cpu->wiring.mem;
 
-    cpu->protect_listener = (struct ram_protect_listener){.protect = protect_frame, .opaque = cpu};
+    cpu->protect_listener =
+        (struct ram_protect_listener){.protect = protect_frame, .moved = frame_moved, .opaque = cpu};
     cpu->mem_listener = (struct addr_space_listener){.changed = memory_changed, .opaque = cpu};
     if (!mem) {
         return;

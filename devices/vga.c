@@ -422,6 +422,7 @@ struct vga *vga_create(struct board *board, struct pci_bus *bus, const void *rom
         device_destroy(&vga->device);
         return NULL;
     }
+    ram_keep_private(board->mem->ram, vga->vram, VGA_MEMORY_SIZE);
     region_init_memory(&vga->framebuffer, "vga-vram", 0, VGA_VRAM_SIZE, vga->vram, REGION_RW);
     region_init_io(&vga->registers, "vga-registers", 0, VGA_REGISTERS_SIZE, &vga_register_ops, vga);
     pci_function_add_bar(&vga->pci, 0, PCI_BAR_PREFETCHABLE, &vga->framebuffer);

@@ -192,7 +192,7 @@ static uint32_t write_pipeline(const struct vga *vga, uint8_t value)
 static void notify_write(struct vga *vga, const uint8_t *host, unsigned size)
 {
     struct ram *ram = vga->device.board->mem->ram;
-    roff_t roff = (roff_t)(host - ram_ptr(ram, 0));
+    roff_t roff = ram_roff(ram, (uintptr_t)host);
     if (ram_watched(ram, roff)) {
         ram_watch_notify(ram, roff, size);
     }

@@ -467,7 +467,13 @@ static uint64_t range_read(const struct addr_space *space, const struct region *
         return size_mask(size);
     }
     if (is_memory(region)) {
-        return load_number(ram_ptr(space->ram, region_roff(region, addr)), size);
+        roff_t roff = region_roff(region, addr);
+        uint8_t bytes[8];
+        if (LIKELY((roff & PAGE_OFFSET_MASK) + size <= PAGE_SIZE)) {
+            return load_number(ram_ptr(space->ram, roff), size);
+        }
+        ram_read(space->ram, roff, bytes, size);
+        return load_number(bytes, size);
     }
     return io_read(region, addr - region->base, size);
 }
@@ -477,8 +483,14 @@ static void range_write(const struct addr_space *space, const struct region *reg
 {
     if (is_memory(region)) {
         roff_t roff = region_roff(region, addr);
-        ram_watch_notify(space->ram, roff, size);
-        store_number(ram_ptr(space->ram, roff), value, size);
+        uint8_t bytes[8];
+        if (LIKELY((roff & PAGE_OFFSET_MASK) + size <= PAGE_SIZE)) {
+            ram_watch_notify(space->ram, roff, size);
+            store_number(ram_ptr(space->ram, roff), value, size);
+        } else {
+            store_number(bytes, value, size);
+            ram_write(space->ram, roff, bytes, size);
+        }
     } else if (region) {
         io_write(region, addr - region->base, value, size);
     }
@@ -592,7 +604,7 @@ bool dma_read(struct addr_space *space, gpa_t addr, void *bytes, uint64_t length
     while (length) {
         const struct flat_range *range = addr_space_find(space, addr);
         uint64_t chunk = range_chunk(range, addr, length);
-        memcpy(to, ram_ptr(space->ram, region_roff(range->read, addr)), chunk);
+        ram_read(space->ram, region_roff(range->read, addr), to, chunk);
         addr += chunk;
         to += chunk;
         length -= chunk;
@@ -610,9 +622,7 @@ bool dma_write(struct addr_space *space, gpa_t addr, const void *bytes, uint64_t
     while (length) {
         const struct flat_range *range = addr_space_find(space, addr);
         uint64_t chunk = range_chunk(range, addr, length);
-        roff_t roff = region_roff(range->write, addr);
-        ram_watch_notify(space->ram, roff, chunk);
-        memcpy(ram_ptr(space->ram, roff), from, chunk);
+        ram_write(space->ram, region_roff(range->write, addr), from, chunk);
         addr += chunk;
         from += chunk;
         length -= chunk;
@@ -632,7 +642,7 @@ bool addr_space_peek(struct addr_space *space, gpa_t addr, void *bytes, uint64_t
         const struct flat_range *range = addr_space_find(space, addr);
         uint64_t chunk = range_chunk(range, addr, length);
         if (is_memory(range->read)) {
-            memcpy(to, ram_ptr(space->ram, region_roff(range->read, addr)), chunk);
+            ram_read(space->ram, region_roff(range->read, addr), to, chunk);
         } else {
             memset(to, 0xff, chunk);
             whole = false;
@@ -661,9 +671,7 @@ bool addr_space_poke(struct addr_space *space, gpa_t addr, const void *bytes, ui
         /* What a reader sees comes first, so that a peek finds what was poked; ROM included. */
         const struct region *region = is_memory(range->read) ? range->read : range->write;
         if (is_memory(region)) {
-            roff_t roff = region_roff(region, addr);
-            ram_watch_notify(space->ram, roff, chunk);
-            memcpy(ram_ptr(space->ram, roff), from, chunk);
+            ram_write(space->ram, region_roff(region, addr), from, chunk);
         } else {
             whole = false;
         }

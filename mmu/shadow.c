@@ -441,6 +441,9 @@ static void enter_page(struct fill *fill, struct rights rights, uint32_t page, g
     if (fill->backing.read != NO_ROFF && rights.read) {
         roff_t roff = fill->backing.read + (gpa - fill->backing.first);
         read = (uintptr_t)ram_ptr(ram, roff) - ((uint64_t)page << PAGE_SHIFT);
+        if (ram_shared(ram, roff >> PAGE_SHIFT)) {
+            fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
+        }
         if (rights.write && fill->backing.write == fill->backing.read && !ram_watched(ram, roff)) {
             write = read;
             fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
@@ -755,6 +758,58 @@ void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t
     }
 }
 
+/* ---- Forgetting ---------------------------------------------------------------------------------------- */
+
+/* Drop the chunk's pages that lie at this host address, in both views. */
+static void forget_in_chunk(struct shadow *shadow, struct shadow_space *space,
+                            const struct shadow_table *table, unsigned number, uintptr_t host)
+{
+    uint32_t first = number * SHADOW_CHUNK_PAGES;
+    for (uint64_t left = chunk_lines(&table->chunk[number]); left; left &= left - 1) {
+        uint32_t line = first + SHADOW_LINE_PAGES * (unsigned)__builtin_ctzll(left);
+        for (uint32_t page = line; page < line + SHADOW_LINE_PAGES; page++) {
+            if (table->entry[SHADOW_READ][page] == host - ((uint64_t)page << PAGE_SHIFT)) {
+                clear_entries(shadow, space, page);
+            }
+        }
+    }
+}
+
+static void forget_in_table(struct shadow *shadow, struct shadow_space *space,
+                            const struct shadow_table *table, uint64_t holders, uintptr_t host)
+{
+    for (unsigned word = 0; word < SHADOW_CHUNKS / 64; word++) {
+        for (uint64_t left = table->touched[word] & holders; left; left &= left - 1) {
+            forget_in_chunk(shadow, space, table, 64 * word + (unsigned)__builtin_ctzll(left), host);
+        }
+    }
+}
+
+static void forget_in_window(struct window *window, uint64_t holders, uint64_t frame)
+{
+    for (unsigned number = 0; window_exists(window) && number < SHADOW_CHUNKS; number++) {
+        if (holders >> number % 64 & 1) {
+            window_forget(window, number, frame);
+        }
+    }
+}
+
+void shadow_forget_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame, const uint8_t *old)
+{
+    uint64_t *holders = &shadow->writers[frame % WRITER_FRAMES];
+    forget_in_window(&shadow->kernel_window, *holders, frame);
+    for (unsigned i = 0; i < shadow->space_count && *holders; i++) {
+        struct shadow_space *space = shadow->space[i];
+        forget_in_window(&space->window, *holders, frame);
+        for (unsigned view = 0; view < SHADOW_VIEWS; view++) {
+            forget_in_table(shadow, space, &space->view[view], *holders, (uintptr_t)old);
+        }
+    }
+    if (ram->size >> PAGE_SHIFT <= WRITER_FRAMES) {
+        *holders = 0;
+    }
+}
+
 /* ---- Windows ------------------------------------------------------------------------------------------- */
 
 int shadow_open_window(struct shadow *shadow, enum shadow_view view, struct error *error)
@@ -814,7 +869,7 @@ bool shadow_show(struct shadow *shadow, const struct paging_ctx *ctx, enum shado
         last++;
     }
     uint64_t host = readable + ((uint64_t)first << PAGE_SHIFT);
-    uint64_t frame = (host - (uintptr_t)ctx->mem->ram->host) >> PAGE_SHIFT;
+    uint64_t frame = ram_roff(ctx->mem->ram, host) >> PAGE_SHIFT;
     return window_map(window, ctx->mem->ram, first, last - first + 1, frame, writable != SHADOW_UNUSABLE);
 }
 

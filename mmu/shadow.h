@@ -110,8 +110,10 @@ struct shadow {
     struct shadow_stats stats;
     struct shadow_space *space[SHADOW_SPACES]; /* owned; created when needed */
     unsigned space_count;
-    uint64_t clock;    /* switches */
-    uint64_t *writers; /* a word a frame: in which chunks, modulo 64, an entry may write it */
+    uint64_t clock; /* switches */
+    uint64_t *
+        writers; /* a word a frame: in which chunks, modulo 64, an entry may write it, or give it at all if the frame
+                          is shared */
     struct window
         kernel_window; /* of the supervisor view, if there is one now: global pages, whatever the space */
     int pattern;       /* memfd full of SHADOW_UNUSABLE */
@@ -166,6 +168,8 @@ void shadow_flush(struct shadow *shadow, bool keep_global);
 void shadow_flush_page(struct shadow *shadow, lin_t linear);
 /* A watch was set on this frame of the backing memory: no entry may write it. */
 void shadow_protect_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame);
+/* A shared frame of the backing memory lies elsewhere from now on: no entry may give its old host address. */
+void shadow_forget_frame(struct shadow *shadow, const struct ram *ram, uint64_t frame, const uint8_t *old);
 
 /*
  * Host windows (mmu/window.h): the user view of a space, and the global pages of the supervisor view, can have one. It

@@ -108,7 +108,7 @@ static bool check_watches(const struct shadow_table *table, unsigned number, con
     for (uint32_t page = first; page < first + SHADOW_CHUNK_PAGES; page++) {
         uint64_t entry = table->entry[SHADOW_WRITE][page];
         uint64_t linear = (uint64_t)page << PAGE_SHIFT;
-        if (entry != SHADOW_UNUSABLE && ram_watched(ram, entry + linear - (uintptr_t)ram_ptr(ram, 0))) {
+        if (entry != SHADOW_UNUSABLE && ram_watched(ram, ram_roff(ram, entry + linear))) {
             error_set(difference, 0, "write entry of 0x%08llx in a space aside: the frame is watched",
                       (unsigned long long)linear);
             return false;

@@ -109,6 +109,20 @@ void tlb_protect_frame(struct tlb *tlb, uint64_t frame)
     }
 }
 
+void tlb_forget_frame(struct tlb *tlb, uint64_t frame)
+{
+    for (unsigned user = 0; user < 2; user++) {
+        for (uint64_t left = tlb->touched[user]; left; left &= left - 1) {
+            struct tlb_entry *group = &tlb->view[user][__builtin_ctzll(left) << GROUP_SHIFT];
+            for (unsigned i = 0; i < GROUP_SLOTS; i++) {
+                if (group[i].roff >> PAGE_SHIFT == frame) {
+                    clear_entry(&group[i]);
+                }
+            }
+        }
+    }
+}
+
 static uint8_t view_rights(const struct paging_ctx *ctx, const struct pagewalk *walk, unsigned user_flag)
 {
     uint8_t rights = 0;

@@ -48,6 +48,8 @@ void tlb_flush(struct tlb *tlb, bool keep_global);
 void tlb_flush_page(struct tlb *tlb, lin_t linear);
 /* Drop direct write access to a frame of the backing memory (a watch was set on it). */
 void tlb_protect_frame(struct tlb *tlb, uint64_t frame);
+/* Forget a frame of the backing memory: it lies elsewhere from now on. */
+void tlb_forget_frame(struct tlb *tlb, uint64_t frame);
 
 /*
  * Walk, set A/D, and enter the page. `flags` are pagewalk flags without PAGEWALK_SET_AD. True: *gpa is the

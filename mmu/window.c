@@ -102,8 +102,8 @@ bool window_map(struct window *window, const struct ram *ram, uint32_t first, un
     }
     window->runs += 2; /* a run, and the rest of what it splits */
     window->calls++;
-    if (mmap(page_address(window, first), (uint64_t)count << PAGE_SHIFT, protection, flags, ram->fd,
-             (off_t)(frame << PAGE_SHIFT)) == MAP_FAILED) {
+    if (mmap(page_address(window, first), (uint64_t)count << PAGE_SHIFT, protection, flags,
+             ram_frame_fd(ram, frame), (off_t)(frame << PAGE_SHIFT)) == MAP_FAILED) {
         window_clear(window);
         return false;
     }
@@ -154,5 +154,16 @@ void window_protect(struct window *window, unsigned chunk, uint64_t frame)
             return;
         }
         window->page[page] = word & ~2u;
+    }
+}
+
+void window_forget(struct window *window, unsigned chunk, uint64_t frame)
+{
+    uint32_t first = chunk * WINDOW_CHUNK_PAGES;
+
+    for (uint32_t page = first; page < first + WINDOW_CHUNK_PAGES && window->chunk[chunk]; page++) {
+        if (window->page[page] && window_frame(window, page) == frame) {
+            window_drop(window, page, 1);
+        }
     }
 }

@@ -68,8 +68,8 @@ static inline bool window_chunk_used(const struct window *window, unsigned chunk
     return window->chunk[chunk];
 }
 
-/* Show frames [frame, frame + count) of the VM's memory at pages [first, first + count), in place of what is there.
- * False: the host refuses; the window is empty then. */
+/* Show frames [frame, frame + count) of the VM's memory, which lie in one file, at pages [first, first + count), in place
+ * of what is there. Not writable if they are shared. False: the host refuses; the window is empty then. */
 bool window_map(struct window *window, const struct ram *ram, uint32_t first, unsigned count, uint64_t frame,
                 bool writable);
 /* Nothing is shown in [first, first + count) any more. */
@@ -78,5 +78,7 @@ void window_drop(struct window *window, uint32_t first, unsigned count);
 void window_clear(struct window *window);
 /* Pages of the chunk that show this frame are not writable any more. */
 void window_protect(struct window *window, unsigned chunk, uint64_t frame);
+/* Pages of the chunk do not show this frame any more. */
+void window_forget(struct window *window, unsigned chunk, uint64_t frame);
 
 #endif

@@ -62,18 +62,16 @@ uint64_t vm_memory_hash(const struct vm *vm)
         return 0;
     }
     XXH3_64bits_reset(state);
-    for (off_t start = lseek(vm->ram.fd, 0, SEEK_DATA); start >= 0;) {
-        off_t end = lseek(vm->ram.fd, start, SEEK_HOLE);
-
-        for (off_t at = start; at < end; at += PAGE_SIZE) {
-            const uint8_t *page = ram_ptr(&vm->ram, (roff_t)at);
+    for (uint64_t first, end = 0; ram_next_data(&vm->ram, end, &first, &end);) {
+        for (uint64_t frame = first; frame < end; frame++) {
+            uint64_t at = frame << PAGE_SHIFT;
+            const uint8_t *page = ram_ptr(&vm->ram, at);
 
             if (memcmp(page, zeros, PAGE_SIZE) != 0) {
                 XXH3_64bits_update(state, &at, sizeof(at));
                 XXH3_64bits_update(state, page, PAGE_SIZE);
             }
         }
-        start = lseek(vm->ram.fd, end, SEEK_DATA);
     }
     hash = XXH3_64bits_digest(state);
     XXH3_freeState(state);

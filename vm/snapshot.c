@@ -29,7 +29,7 @@ struct load {
     struct snapshot_manifest manifest;
     uint8_t *state;
     struct snapshot_ram pages;
-    int memory; /* a memfd: the snapshot's, then the VM's as it was */
+    struct ram_contents memory; /* the snapshot's, then the VM's as it was */
     char id[SNAPSHOT_ID_LENGTH + 1];
 };
 
@@ -64,8 +64,8 @@ static int read_snapshot(struct load *load, const char *name, struct error *erro
         result = snapshot_store_pages(&load->manifest, &load->dir, &load->pages, error);
     }
     if (result == 0) {
-        load->memory = snapshot_ram_load(&load->pages, &load->dir, error);
-        result = MIN(load->memory, 0);
+        load->memory.fd = snapshot_ram_load(&load->pages, &load->dir, error);
+        result = MIN(load->memory.fd, 0);
     }
     return result;
 }
@@ -75,16 +75,12 @@ static int read_snapshot(struct load *load, const char *name, struct error *erro
 static int exchange_memory(struct load *load, struct error *error)
 {
     struct vm *vm = load->snapshots->vm;
-    int old, result;
+    int result;
 
     if (vm->binxlate) {
         binxlate_reset(vm->binxlate);
     }
-    ram_watch_notify(&vm->ram, 0, vm->ram.size);
-    result = ram_exchange(&vm->ram, load->memory, &old, error);
-    if (result == 0) {
-        load->memory = old;
-    }
+    result = ram_exchange(&vm->ram, &load->memory, error);
     vcpu_flush_tlb(vm->cpu, false);
     return result;
 }
@@ -200,33 +196,46 @@ static int load_into(struct load *load, const char *name, struct error *error)
     return result;
 }
 
+struct closing {
+    struct ram_contents memory;
+    uint64_t size;
+};
+
 static void *close_thread(void *opaque)
 {
-    close((int)(intptr_t)opaque);
+    struct closing *closing = opaque;
+
+    ram_contents_fini(&closing->memory, closing->size);
+    free(closing);
     return NULL;
 }
 
 /* Giving the pages back to the host takes as long as a good part of the load: the guest need not wait for it. */
-static void close_memory(int fd)
+static void close_memory(struct ram_contents *memory, uint64_t size)
 {
+    struct closing *closing = malloc(sizeof(*closing));
     pthread_t thread;
     sigset_t all, old;
-    bool started;
+    bool started = false;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    started = pthread_create(&thread, NULL, close_thread, (void *)(intptr_t)fd) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (closing) {
+        *closing = (struct closing){.memory = *memory, .size = size};
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        started = pthread_create(&thread, NULL, close_thread, closing) == 0;
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
     if (started) {
         pthread_detach(thread);
     } else {
-        close(fd);
+        free(closing);
+        ram_contents_fini(memory, size);
     }
 }
 
 int snapshot_load(struct vm *vm, const char *name, struct error *error)
 {
-    struct load load = {.memory = -1};
+    struct load load = {.memory = {.fd = -1}};
     uint64_t start = pacer_host_now();
     int result = vm_check_not_stopped(vm, error);
 
@@ -245,8 +254,8 @@ int snapshot_load(struct vm *vm, const char *name, struct error *error)
     if (result < 0) {
         error_prefix(error, result, "snapshot '%s'", name);
     }
-    if (load.memory >= 0) {
-        close_memory(load.memory);
+    if (load.memory.fd >= 0) {
+        close_memory(&load.memory, vm->ram.size);
     }
     load.snapshots->figures.load_ns = pacer_host_now() - start;
     free(load.state);

@@ -343,21 +343,35 @@ static int write_frames(struct page_writer *writer, uint64_t first, uint64_t end
     return result;
 }
 
-/* Holes are zeros: a page that is one now was one at the sweep, or else it was written since and does not matter. */
+/* What the guest wrote while the holes were looked for. */
+static int write_kept(struct page_writer *writer)
+{
+    struct snapshot_sweep *sweep = writer->sweep;
+    int result = 0;
+
+    for (uint64_t frame = 0; frame < sweep->pages.frames && result == 0; frame++) {
+        if (__atomic_load_n(&sweep->state[frame], __ATOMIC_ACQUIRE) == FRAME_KEPT) {
+            result = write_frames(writer, frame, frame + 1);
+        }
+    }
+    return result;
+}
+
+/*
+ * Holes are zeros: a page that is one now was one at the sweep, or else it was written since and does not matter. A
+ * shared page (mmu/ram.h) that was written since was kept before it became a page of the VM's own.
+ */
 static int write_pages(struct page_writer *writer)
 {
-    int fd = writer->sweep->ram->fd;
-    off_t size = (off_t)writer->sweep->ram->size;
+    const struct ram *ram = writer->sweep->ram;
     int result = host_write(writer->dir, writer->fd, writer->name, snapshot_ram_magic, SNAPSHOT_MAGIC_SIZE);
 
     writer->position = SNAPSHOT_MAGIC_SIZE;
-    for (off_t start = lseek(fd, 0, SEEK_DATA); start >= 0 && start < size && result == 0;) {
-        off_t end = lseek(fd, start, SEEK_HOLE);
-
-        end = end < 0 ? size : MIN(end, size);
-        result = write_frames(writer, (uint64_t)start >> PAGE_SHIFT,
-                              ALIGN_UP((uint64_t)end, PAGE_SIZE) >> PAGE_SHIFT);
-        start = end < size ? lseek(fd, end, SEEK_DATA) : -1;
+    for (uint64_t first, end = 0; result == 0 && ram_next_data(ram, end, &first, &end);) {
+        result = write_frames(writer, first, end);
+    }
+    if (result == 0) {
+        result = write_kept(writer);
     }
     return result < 0 ? result : write_chunk(writer);
 }

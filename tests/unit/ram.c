@@ -221,17 +221,18 @@ Test(ram, exchanged_contents_appear_at_the_same_place)
     cr_assert_eq(ram_init(&ram, 4 * PAGE_SIZE, NULL), 0);
     uint8_t *host = ram.host, byte = 7;
     host[PAGE_SIZE] = 1;
-    int fd = ram_new_file(ram.size, NULL), old = -1, other = -1;
+    int fd = ram_new_file(ram.size, NULL);
+    struct ram_contents contents = {.fd = fd};
     cr_assert_geq(fd, 0);
     cr_assert_eq(pwrite(fd, &byte, 1, 2 * PAGE_SIZE), 1);
-    cr_assert_eq(ram_exchange(&ram, fd, &old, NULL), 0);
+    cr_assert_eq(ram_exchange(&ram, &contents, NULL), 0);
     cr_assert_eq(ram.host, host);
     cr_assert_eq(host[PAGE_SIZE], 0);
     cr_assert_eq(host[2 * PAGE_SIZE], 7);
-    cr_assert_eq(ram_exchange(&ram, old, &other, NULL), 0);
-    cr_assert_eq(other, fd);
+    cr_assert_eq(ram_exchange(&ram, &contents, NULL), 0);
+    cr_assert_eq(contents.fd, fd);
     cr_assert_eq(host[PAGE_SIZE], 1);
-    close(other);
+    ram_contents_fini(&contents, ram.size);
     ram_fini(&ram);
 }
 
