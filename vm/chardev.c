@@ -22,7 +22,7 @@ enum chardev_kind { KIND_NONE, KIND_NULL, KIND_STDIO, KIND_FILE, KIND_PTY, KIND_
 
 struct chardev_spec {
     enum chardev_kind kind;
-    char path[108]; /* file, unix socket or host; sun_path's size */
+    char path[CHARDEV_PATH_SIZE]; /* file, unix socket or host; sun_path's size */
     uint16_t port;
     bool server, wait;
 };
@@ -308,6 +308,42 @@ static int spec_socket(const struct chardev_spec *spec)
         return result;
     }
     return fd;
+}
+
+/* A unix socket's name that a process has left behind is free again. */
+static bool remove_stale_socket(const struct chardev_spec *spec)
+{
+    struct chardev_spec client = *spec;
+    int fd;
+
+    client.server = false;
+    fd = spec_socket(&client);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd == -ECONNREFUSED && unlink(spec->path) == 0;
+}
+
+int chardev_listen(const char *spec, int *fd, char path[CHARDEV_PATH_SIZE])
+{
+    struct chardev_spec parsed;
+    int result = spec_parse(&parsed, spec, NULL);
+
+    if (result < 0 || (parsed.kind != KIND_TCP && parsed.kind != KIND_UNIX)) {
+        return -EINVAL;
+    }
+    parsed.server = true;
+    result = spec_socket(&parsed);
+    if (result == -EADDRINUSE && parsed.kind == KIND_UNIX && remove_stale_socket(&parsed)) {
+        result = spec_socket(&parsed);
+    }
+    if (result < 0) {
+        return result;
+    }
+    fcntl(result, F_SETFL, O_NONBLOCK);
+    strcpy(path, parsed.kind == KIND_UNIX ? parsed.path : "");
+    *fd = result;
+    return 0;
 }
 
 static struct chardev *open_socket(const struct chardev_spec *spec, const char *label, struct loop *loop,

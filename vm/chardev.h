@@ -21,6 +21,12 @@ int chardev_open(struct chardev **chardev, const char *label, const char *spec, 
 /* Check the grammar without opening anything. */
 int chardev_check(const char *spec, struct error *error);
 
+enum { CHARDEV_PATH_SIZE = 108 };
+/* For who serves its clients itself: the socket of a "tcp:" or "unix:" specification, which is a server's whether it says so or
+ * not, listening and non-blocking. *path: what to unlink in the end, "" for none. A unix socket that nobody listens on any more
+ * makes way. -errno. */
+int chardev_listen(const char *spec, int *fd, char path[CHARDEV_PATH_SIZE]);
+
 /* A chardev over descriptors (in_fd may equal out_fd; -1: that direction is absent). Takes ownership when close_fds. */
 struct chardev *chardev_fd_create(const char *label, struct loop *loop, int in_fd, int out_fd,
                                   bool close_fds);
