@@ -117,7 +117,8 @@ struct block {
     uint32_t code_size;
     uint32_t stubs;      /* offset of the cold halves of its exits, behind the last instruction */
     struct chain *exits; /* its direct jumps out, the last one first */
-    uint64_t executions; /* how often `body` got past the poll; counted if it was made with binxlate.counting on */
+    uint64_t
+        executions; /* how often `body` got past the poll; counted if it was made with binxlate.counting on */
     /* Ways in (write view): by an indirect branch with the target in REG_LINEAR; from another page; from this one. */
     uint8_t *indirect, *verified, *body;
     const void *gone; /* stub that leaves to the dispatcher with rip = linear */
