@@ -153,24 +153,32 @@ void timer_init(struct timer *timer, struct clock *clock, const char *name, void
         (struct timer){.clock = clock, .name = name, .fire = fire, .opaque = opaque, .deadline = CLOCK_NEVER};
 }
 
+/* Never the time at which the instruction under way began, as a run may end before the instruction does, and be resumed. */
+static uint64_t behind_insn(const struct clock *clock, uint64_t deadline)
+{
+    return clock->policy == CLOCK_ICOUNT && clock->executing
+               ? MAX(deadline, add_saturated(clock_now(clock), 1))
+               : deadline;
+}
+
 void timer_arm(struct timer *timer, uint64_t deadline)
 {
     timer_disarm(timer);
     if (deadline == CLOCK_NEVER) {
         return;
     }
-    timer->deadline = deadline;
+    timer->deadline = behind_insn(timer->clock, deadline);
     timer->sequence = timer->clock->sequence++;
 
     /* Behind every timer with the same deadline: the newest sequence number is the highest. */
     struct timer **link = &timer->clock->queue;
-    while (*link && (*link)->deadline <= deadline) {
+    while (*link && (*link)->deadline <= timer->deadline) {
         link = &(*link)->next;
     }
     timer->next = *link;
     *link = timer;
     if (timer->clock->queue == timer && timer->clock->deadline_moved) {
-        timer->clock->deadline_moved(timer->clock->opaque, deadline);
+        timer->clock->deadline_moved(timer->clock->opaque, timer->deadline);
     }
 }
 

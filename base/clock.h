@@ -34,6 +34,8 @@ struct clock {
     uint64_t host_start_ns;     /* realtime: host monotonic time when it last started */
     const uint64_t *insn_count; /* icount: instructions retired, owned by the vcpu */
     unsigned icount_shift;      /* icount: each instruction takes 2^shift ns, 0..10 */
+    bool executing;             /* icount: the processor is running; what is armed meanwhile fires behind the
+                                   instruction under way, even if the run ends in the middle of a repeated one */
     struct timer *queue;        /* armed timers, soonest first */
     uint64_t sequence;          /* arming order */
     /* Called when a timer became the soonest one, so that whoever runs the guest can stop in time for it;

@@ -559,7 +559,9 @@ static uint64_t vm_handle_exit(struct vm *vm, enum vcpu_exit exit, uint64_t now)
 static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
 {
     uint64_t slice = vm_slice(vm, now, until);
+    vm->clock.executing = true;
     enum vcpu_exit exit = vm_run_engine(vm, slice);
+    vm->clock.executing = false;
     uint64_t end = pacer_host_now();
 
     vm->busy_ns += end - now;

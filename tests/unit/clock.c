@@ -182,6 +182,11 @@ Test(clock, skip_moves_time_without_firing)
     cr_assert_eq(clock_now(&clock), CLOCK_NEVER - 1, "time saturates below CLOCK_NEVER");
 }
 
+static void count_firing(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
 Test(clock, icount_follows_instructions_and_keeps_a_set_time)
 {
     struct clock clock;
@@ -201,6 +206,33 @@ Test(clock, icount_follows_instructions_and_keeps_a_set_time)
     clock_start(&clock);
     clock_stop(&clock);
     cr_assert_eq(clock_now(&clock), 16);
+}
+
+/* A run may end in the middle of a repeated instruction: nothing may fire there that would otherwise have come behind it. */
+Test(clock, what_an_instruction_arms_fires_behind_it)
+{
+    unsigned fired[2] = {0};
+    uint64_t insns = 100;
+    struct clock clock;
+    struct timer past, future;
+
+    clock_init(&clock, CLOCK_ICOUNT);
+    clock_set_icount(&clock, &insns, 3);
+    timer_init(&past, &clock, "past", count_firing, &fired[0]);
+    timer_init(&future, &clock, "future", count_firing, &fired[1]);
+    clock.executing = true;
+    timer_arm(&past, clock_now(&clock));
+    timer_arm(&future, clock_now(&clock) + 8);
+    clock.executing = false;
+    cr_assert_eq(past.deadline, clock_now(&clock) + 1);
+    cr_assert_eq(future.deadline, clock_now(&clock) + 8);
+    cr_assert_eq(clock_run_timers(&clock), 0);
+    insns++;
+    cr_assert_eq(clock_run_timers(&clock), 2);
+    cr_assert(fired[0] == 1 && fired[1] == 1);
+
+    timer_arm(&past, clock_now(&clock)); /* by others than an instruction */
+    cr_assert_eq(clock_run_timers(&clock), 1);
 }
 
 Test(clock, realtime_stands_while_stopped_and_flows_while_started)
