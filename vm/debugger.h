@@ -94,6 +94,8 @@ int debugger_add(struct vm *vm, const struct debug_point *point, unsigned *id, s
 int debugger_remove(struct vm *vm, unsigned id, struct error *error);
 void debugger_remove_all(struct vm *vm, const void *owner);
 int debugger_set_enabled(struct vm *vm, unsigned id, bool enabled, struct error *error);
+/* Let its next `count` hits pass. */
+int debugger_set_ignore(struct vm *vm, unsigned id, uint64_t count, struct error *error);
 /* The first `max` in the order of their numbers; returns how many there are. Strings are borrowed until the next change. */
 unsigned debugger_points(struct vm *vm, struct debug_point_state *state, unsigned max);
 
