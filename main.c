@@ -16,6 +16,7 @@
 
 #include "monitor/monitor.h"
 #include "ui/text_display.h"
+#include "vm/clone.h"
 #include "vm/config.h"
 #include "vm/containment.h"
 #include "vm/hypervisor.h"
@@ -265,19 +266,16 @@ static void leave_terminal(int ready)
 
 /* ---- A run ---- */
 
-static int add_vm(struct session *session, const struct vm_config *config, const char *name, uint32_t weight,
-                  uint32_t cap, struct error *error)
+/* Front ends for a VM that was made, and the hypervisor's care. Takes it over, also on failure. */
+static int attach_vm(struct session *session, struct vm *vm, const struct vm_config *config, const char *name,
+                     uint32_t weight, uint32_t cap, struct error *error)
 {
     struct front_ends *ends = calloc(1, sizeof(*ends));
-    struct vm_config joined = *config;
-    struct vm *vm;
     int result;
 
-    joined.fabric = hypervisor_fabric(session->hv);
-    vm = ends ? vm_create(&joined, error) : NULL;
-    if (!vm) {
-        free(ends);
-        return -EINVAL;
+    if (!ends) {
+        vm_destroy(vm);
+        return error_set(error, -ENOMEM, "out of memory");
     }
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
@@ -291,6 +289,17 @@ static int add_vm(struct session *session, const struct vm_config *config, const
         vm_destroy(vm);
     }
     return result;
+}
+
+static int add_vm(struct session *session, const struct vm_config *config, const char *name, uint32_t weight,
+                  uint32_t cap, struct error *error)
+{
+    struct vm_config joined = *config;
+    struct vm *vm;
+
+    joined.fabric = hypervisor_fabric(session->hv);
+    vm = vm_create(&joined, error);
+    return vm ? attach_vm(session, vm, config, name, weight, cap, error) : -EINVAL;
 }
 
 /* VMs need descriptors, and a guest's connections some more: as many as we may have. */
@@ -454,6 +463,79 @@ static int new_vms(void *opaque, const char *path, unsigned *made, struct error 
     return result;
 }
 
+/* A name for a clone that nobody said: the parent's and a number. */
+static void name_clone(struct session *session, const char *parent, char name[LAB_NAME_MAX + 1])
+{
+    unsigned number = 2;
+
+    do {
+        char tail[12];
+        int length = snprintf(tail, sizeof(tail), "-%u", number++);
+
+        snprintf(name, LAB_NAME_MAX + 1, "%.*s%s", LAB_NAME_MAX - length, parent, tail);
+    } while (hypervisor_has(session->hv, name));
+}
+
+/* The clone's section, checked against those that run. */
+static struct lab_vm *describe_clone(struct session *session, struct added *added, const char *parent,
+                                     const char *name, struct error *error)
+{
+    struct lab_vm *vm;
+
+    if (adopt_running(session, &added->lab, error) < 0) {
+        return NULL;
+    }
+    added->first = added->lab.count;
+    vm = lab_add_clone(&added->lab, parent, name, error);
+    added->lab.monitor = session->monitor_spec;
+    added->lab.memory_limit = session->lab->memory_limit;
+    return vm && lab_check(&added->lab, error) == 0 ? vm : NULL;
+}
+
+static int make_clone(struct session *session, const struct lab_vm *lab_vm, const char *parent,
+                      struct clone_figures *figures, struct error *error)
+{
+    struct vm_config joined = lab_vm->config;
+    struct vm *from = hypervisor_hold(session->hv, parent, error), *vm;
+
+    if (!from) {
+        return -ENOENT;
+    }
+    joined.fabric = hypervisor_fabric(session->hv);
+    vm = clone_create(from, &joined, figures, error);
+    hypervisor_release(session->hv, from);
+    return vm ? attach_vm(session, vm, &lab_vm->config, lab_vm->config.name, lab_vm->weight, lab_vm->cap,
+                          error)
+              : -EINVAL;
+}
+
+static int clone_vm(void *opaque, const char *parent, const char *name, char made[HYPERVISOR_NAME_SIZE],
+                    struct clone_figures *figures, struct error *error)
+{
+    struct session *session = opaque;
+    struct added *added = calloc(1, sizeof(*added));
+    struct lab_vm *vm;
+
+    if (!added) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    lab_init(&added->lab);
+    if (name) {
+        snprintf(made, HYPERVISOR_NAME_SIZE, "%s", name);
+    } else {
+        name_clone(session, parent, made);
+    }
+    vm = describe_clone(session, added, parent, name ? name : made, error);
+    if (!vm || make_clone(session, vm, parent, figures, error) < 0) {
+        lab_free(&added->lab);
+        free(added);
+        return -EINVAL;
+    }
+    added->next = session->added;
+    session->added = added;
+    return 0;
+}
+
 /* The lab's own monitor: by its option, else on the terminal unless a VM has that. */
 static int open_lab_monitor(struct session *session, const struct lab *lab, struct error *error)
 {
@@ -464,7 +546,7 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
         chardev_open(&session->monitor_chardev, "monitor", spec, hypervisor_loop(session->hv), error);
 
     session->monitor_spec = spec;
-    session->host = (struct monitor_host){.new_vms = new_vms, .opaque = session};
+    session->host = (struct monitor_host){.new_vms = new_vms, .clone_vm = clone_vm, .opaque = session};
     if (result == 0 && session->monitor_chardev) {
         session->monitor = monitor_create_lab(session->hv, session->monitor_chardev, &session->host);
     }

@@ -240,6 +240,8 @@ void e1000_count_wide(struct e1000 *nic, unsigned statistic, uint64_t amount);
 void e1000_count_size(struct e1000 *nic, unsigned first, size_t length);
 
 void e1000_eeprom_init(struct e1000 *nic);
+/* The factory's address in place of the one there is; the rest stays. */
+void e1000_eeprom_renew(struct e1000 *nic);
 void e1000_eecd_write(struct e1000 *nic, uint32_t value);
 uint32_t e1000_eecd_read(const struct e1000 *nic);
 void e1000_eerd_write(struct e1000 *nic, uint32_t value);

@@ -99,6 +99,18 @@ void e1000_eeprom_init(struct e1000 *nic)
     word[WORD_CHECKSUM] = (uint16_t)(CHECKSUM_TOTAL - sum);
 }
 
+void e1000_eeprom_renew(struct e1000 *nic)
+{
+    uint16_t *word = nic->eeprom.word;
+
+    for (unsigned i = 0; i < 3; i++) {
+        uint16_t renewed = load_le16(nic->factory_mac + 2 * i);
+
+        word[WORD_CHECKSUM] = (uint16_t)(word[WORD_CHECKSUM] + word[i] - renewed);
+        word[i] = renewed;
+    }
+}
+
 static void set_do(struct e1000_eeprom *eeprom, bool level)
 {
     eeprom->eecd = level ? eeprom->eecd | EECD_DO : eeprom->eecd & ~(uint32_t)EECD_DO;

@@ -79,6 +79,35 @@ const struct fw_cfg_item *fw_cfg_find_file(const struct fw_cfg *fw_cfg, const ch
     return NULL;
 }
 
+/* Bytes of an item, and how many machines have them; atomic, as they may run on several threads. */
+struct shared_bytes {
+    unsigned holders;
+    uint8_t bytes[];
+};
+
+static uint8_t *bytes_create(size_t size)
+{
+    struct shared_bytes *shared = malloc(sizeof(*shared) + MAX(size, (size_t)1));
+    if (!shared) {
+        return NULL;
+    }
+    shared->holders = 1;
+    return shared->bytes;
+}
+
+static void bytes_take(uint8_t *bytes)
+{
+    __atomic_add_fetch(&CONTAINER_OF(bytes, struct shared_bytes, bytes)->holders, 1, __ATOMIC_RELAXED);
+}
+
+static void bytes_release(uint8_t *bytes)
+{
+    struct shared_bytes *shared = bytes ? CONTAINER_OF(bytes, struct shared_bytes, bytes) : NULL;
+    if (shared && __atomic_sub_fetch(&shared->holders, 1, __ATOMIC_ACQ_REL) == 0) {
+        free(shared);
+    }
+}
+
 static int reserve_item(struct fw_cfg *fw_cfg)
 {
     if (fw_cfg->item_count < fw_cfg->item_capacity) {
@@ -100,9 +129,9 @@ static int append_item(struct fw_cfg *fw_cfg, uint16_t key, const char *name, co
     if (size > ITEM_SIZE_MAX) {
         return error_set(error, -EFBIG, "fw_cfg: item 0x%x %s: %zu bytes are too many", key, name, size);
     }
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = bytes_create(size);
     if (!copy || reserve_item(fw_cfg) < 0) {
-        free(copy);
+        bytes_release(copy);
         return error_set(error, -ENOMEM, "fw_cfg: item 0x%x %s: out of memory", key, name);
     }
     if (size) {
@@ -168,20 +197,55 @@ int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes, 
         return error_set(error, -ENOSPC, "fw_cfg: file '%s': there are %u already", name, FW_CFG_FILES_MAX);
     }
     uint32_t directory_size = 4 + (fw_cfg->file_count + 1) * DIRECTORY_ENTRY;
-    uint8_t *directory = malloc(directory_size);
+    uint8_t *directory = bytes_create(directory_size);
     uint16_t key = (uint16_t)(FW_CFG_FILE_FIRST + fw_cfg->file_count);
     int result = directory ? append_item(fw_cfg, key, name, bytes, size, error)
                            : error_set(error, -ENOMEM, "fw_cfg: file '%s': out of memory", name);
     if (result < 0) {
-        free(directory);
+        bytes_release(directory);
         return result;
     }
     fw_cfg->file_count++;
     fill_directory(fw_cfg, directory);
     struct fw_cfg_item *item = (struct fw_cfg_item *)fw_cfg_find_item(fw_cfg, FW_CFG_FILE_DIR);
-    free(item->bytes);
+    bytes_release(item->bytes);
     item->bytes = directory;
     item->size = directory_size;
+    return 0;
+}
+
+/* What `own` has in place of an item of another machine's; NULL: that item will do. */
+static const struct fw_cfg_item *own_item(const struct fw_cfg *own, const struct fw_cfg_item *item)
+{
+    const struct fw_cfg_item *mine = NULL;
+    if (item->key == FW_CFG_UUID) {
+        mine = fw_cfg_find_item(own, item->key);
+    } else if (strncmp(item->name, "etc/smbios/", 11) == 0) {
+        mine = fw_cfg_find_file(own, item->name);
+    }
+    return mine && mine->size == item->size ? mine : NULL;
+}
+
+int fw_cfg_share(struct fw_cfg *to, const struct fw_cfg *from, struct error *error)
+{
+    struct fw_cfg_item *items = calloc(from->item_capacity, sizeof(*items));
+    if (!items) {
+        return error_set(error, -ENOMEM, "fw_cfg: out of memory");
+    }
+    for (unsigned i = 0; i < from->item_count; i++) {
+        const struct fw_cfg_item *mine = own_item(to, &from->items[i]);
+        items[i] = from->items[i];
+        items[i].bytes = mine ? mine->bytes : items[i].bytes;
+        bytes_take(items[i].bytes);
+    }
+    for (unsigned i = 0; i < to->item_count; i++) {
+        bytes_release(to->items[i].bytes);
+    }
+    free(to->items);
+    to->items = items;
+    to->item_count = from->item_count;
+    to->item_capacity = from->item_capacity;
+    to->file_count = from->file_count;
     return 0;
 }
 
@@ -316,7 +380,7 @@ static void fw_cfg_fini(struct device *device)
     addr_space_remove(device->board->io, &fw_cfg->selector_region);
     addr_space_remove(device->board->io, &fw_cfg->dma_region);
     for (unsigned i = 0; i < fw_cfg->item_count; i++) {
-        free(fw_cfg->items[i].bytes);
+        bytes_release(fw_cfg->items[i].bytes);
     }
     free(fw_cfg->items);
     free(fw_cfg);

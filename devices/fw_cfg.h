@@ -56,7 +56,7 @@ enum fw_cfg_key {
 struct fw_cfg_item {
     uint16_t key;
     char name[FW_CFG_NAME_SIZE]; /* files only, else "" */
-    uint8_t *bytes;              /* owned */
+    uint8_t *bytes;              /* shared with the clones of the machine: read only */
     uint32_t size;
 };
 
@@ -81,6 +81,12 @@ int fw_cfg_add_u32(struct fw_cfg *fw_cfg, uint16_t key, uint32_t value, struct e
 int fw_cfg_add_u64(struct fw_cfg *fw_cfg, uint16_t key, uint64_t value, struct error *error);
 int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes, size_t size,
                     struct error *error);
+
+/*
+ * For a clone of the machine: the items of `from` in place of those of `to`, without a copy of their bytes. What is told of
+ * this machine alone (UUID, SMBIOS tables) stays, if it is as long. -ENOMEM with the text; nothing has changed.
+ */
+int fw_cfg_share(struct fw_cfg *to, const struct fw_cfg *from, struct error *error);
 
 /* The item or file, or NULL. */
 const struct fw_cfg_item *fw_cfg_find_item(const struct fw_cfg *fw_cfg, uint16_t key);

@@ -556,6 +556,15 @@ struct net_port *pc_nic_port(struct pc *pc, unsigned number)
     return pc->nic_port[number];
 }
 
+void pc_renew_addresses(struct pc *pc)
+{
+    for (unsigned i = 0; i < pc->config.nic_count; i++) {
+        if (pc->config.nic[i].model == PC_NIC_E1000) {
+            e1000_eeprom_renew(pc->nic_port[i]->owner);
+        }
+    }
+}
+
 void pc_power_button(struct pc *pc)
 {
     piix4_pm_power_button(pc->pm);

@@ -113,6 +113,9 @@ struct i8042 *pc_keyboard(struct pc *pc);
 unsigned pc_nic_count(const struct pc *pc);
 /* The port of the adapter; number < pc_nic_count(). */
 struct net_port *pc_nic_port(struct pc *pc, unsigned number);
+/* After the state of another machine was loaded: the adapters' EEPROMs hold the addresses that they were made with. Their
+ * stations keep the address they have until the guest resets them. */
+void pc_renew_addresses(struct pc *pc);
 /* Where the host's input goes: keys, relative motion, and positions where the guest takes them (pc_wants_position). */
 struct input_sink pc_input(struct pc *pc);
 bool pc_wants_position(struct pc *pc);

@@ -154,6 +154,29 @@ static bool vm_new(struct command_call *call)
     return true;
 }
 
+static bool vm_clone(struct command_call *call)
+{
+    struct monitor_session *session = call->session;
+    const char *parent = named_vm(call);
+    char made[HYPERVISOR_NAME_SIZE];
+    struct clone_figures figures;
+    struct error error;
+
+    if (!parent) {
+        return false;
+    }
+    if (!session->host) {
+        return command_fail(call, "vm clone: only a lab's monitor makes VMs (hypatia run)");
+    }
+    if (session->host->clone_vm(session->host->opaque, parent, call->count > 1 ? call->word[1] : NULL, made,
+                                &figures, &error) < 0) {
+        return command_fail(call, "%s", error.text);
+    }
+    fprintf(call->out, "'%s' is a clone of '%s' (made in %.1f ms)\n", made, parent,
+            (double)figures.made_ns / NS_PER_MS);
+    return true;
+}
+
 static bool vm_kill(struct command_call *call)
 {
     const char *name = named_vm(call);
@@ -280,6 +303,8 @@ static const struct command commands[] = {
     {"vm pause", NULL, "[VM]", "pause a VM", NULL, true, 0, 1, vm_pause_one},
     {"vm resume", NULL, "[VM]", "let it run", NULL, true, 0, 1, vm_resume_one},
     {"vm reset", NULL, "[VM]", "reset its machine", NULL, true, 0, 1, vm_reset_one},
+    {"vm clone", NULL, "[VM [NEW]]", "make a running copy of a VM; what both have is kept once", NULL, true,
+     0, 2, vm_clone},
     {"vm kill", NULL, "[VM]", "end a VM at once and free it", NULL, true, 0, 1, vm_kill},
     {"vm new", NULL, "FILE", "make the VMs of a lab's file, beside those that run", NULL, true, 1, 1, vm_new},
     {"sched", NULL, "", "who got the pCPUs", NULL, true, 0, 0, sched_show},

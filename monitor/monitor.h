@@ -8,6 +8,7 @@
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
 
+#include "vm/clone.h"
 #include "vm/hypervisor.h"
 #include "vm/vm.h"
 
@@ -17,6 +18,9 @@ struct monitor;
 struct monitor_host {
     /* Make the VMs that a lab's file describes, beside those that run; *made of them there are then. -errno with the text. */
     int (*new_vms)(void *opaque, const char *path, unsigned *made, struct error *error);
+    /* Clone a running VM (vm/clone.h); name NULL: one made of the parent's. `made` is what it is called. */
+    int (*clone_vm)(void *opaque, const char *parent, const char *name, char made[HYPERVISOR_NAME_SIZE],
+                    struct clone_figures *figures, struct error *error);
     void *opaque;
 };
 

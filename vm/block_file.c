@@ -112,6 +112,23 @@ struct block_file *block_file_open_temporary(struct error *error)
     return block_file_create(fd, "temporary overlay", true, error);
 }
 
+struct block_file *block_file_share(const struct block_file *file, struct error *error)
+{
+    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    struct block_file *shared;
+
+    if (fd < 0) {
+        error_set(error, -errno, "cannot open '%s' once more: %s", file->path, strerror(errno));
+        return NULL;
+    }
+    shared = block_file_create(fd, file->path, false, error);
+    if (shared) {
+        shared->is_device = file->is_device;
+        shared->size = file->size;
+    }
+    return shared;
+}
+
 void block_file_close(struct block_file *file)
 {
     if (file) {

@@ -60,6 +60,8 @@ struct block_file {
 struct block_file *block_file_open(const char *path, unsigned flags, struct error *error);
 /* A writable file without a name in $TMPDIR or /var/tmp, gone with its descriptor. */
 struct block_file *block_file_open_temporary(struct error *error);
+/* The same open file once more, to be read: it keeps the locks that the first has. NULL with the text. */
+struct block_file *block_file_share(const struct block_file *file, struct error *error);
 /* NULL is legal. Does not flush. */
 void block_file_close(struct block_file *file);
 

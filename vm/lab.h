@@ -66,6 +66,12 @@ void lab_free(struct lab *lab);
  */
 int lab_adopt(struct lab *lab, const struct lab_vm *vm, struct error *error);
 
+/*
+ * Add a VM like the one called `parent`, which is in the lab: with outputs, an UUID and, after lab_check(), addresses of its own.
+ * NULL with the text; the lab is fit for lab_free() only then.
+ */
+struct lab_vm *lab_add_clone(struct lab *lab, const char *parent, const char *name, struct error *error);
+
 /* Add a file's sections. On failure the text is one line, FILE:LINE: what is wrong, and the lab is fit for lab_free() only. */
 int lab_add_file(struct lab *lab, const char *path, struct error *error);
 

@@ -457,6 +457,16 @@ bool net_has_user(const struct net_config *config)
     return false;
 }
 
+bool net_config_is_private(const struct net_config *config, unsigned nic)
+{
+    for (unsigned i = 0; i < config->backend_count; i++) {
+        if (!strcmp(config->backend[i].id, config->nic[nic].netdev)) {
+            return config->backend[i].kind == NET_BACKEND_USER;
+        }
+    }
+    return false;
+}
+
 const char *net_model_name(enum net_model model)
 {
     return models[model].name;

@@ -93,6 +93,9 @@ int net_config_check(struct net_config *config, struct error *error);
 /* Is there a back end that makes sockets while the guest runs? */
 bool net_has_user(const struct net_config *config);
 
+/* Is the adapter plugged into a network that no other VM can be in? Into nothing: no. */
+bool net_config_is_private(const struct net_config *config, unsigned nic);
+
 const char *net_model_name(enum net_model model);
 
 #endif

@@ -139,7 +139,7 @@ static int exchange(struct load *load, struct error *error)
 }
 
 /* The judge compares with a twin that went another way: it begins afresh. */
-static void restart_check(struct vm *vm)
+void snapshot_restart_check(struct vm *vm)
 {
     struct error error;
 
@@ -165,7 +165,7 @@ static void loaded(struct load *load)
     vcpu_flush_tlb(vm->cpu, false);
     vm->reset_requested = vm->power_off_requested = false;
     vm->loads++;
-    restart_check(vm);
+    snapshot_restart_check(vm);
 }
 
 static int load_into(struct load *load, const char *name, struct error *error)

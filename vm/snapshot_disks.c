@@ -49,10 +49,11 @@ static void update_drive(struct disk *disk, void *opaque)
         }
         return;
     }
-    if (!chain || layers_of(chain) != chain->now.layers + disk->snapshot) {
+    if (!chain || layers_of(chain) != chain->now.layers + chain->temporaries) {
         chain = chain ? chain : &chains->chain[chains->count++];
         *chain = (struct snapshot_chain){.disk = disk,
-                                         .base = disk->snapshot ? disk->image->backing : disk->image};
+                                         .base = disk->snapshot ? disk->image->backing : disk->image,
+                                         .temporaries = disk->snapshot};
         snprintf(chain->now.id, sizeof(chain->now.id), "%s", disk->block.id);
     }
     chain->before = disk->image;
@@ -189,7 +190,9 @@ static int add_layer(struct snapshot_chains *chains, struct snapshot_chain *chai
     if (!image) {
         return error_prefix(error, -EIO, "drive %s", planned->id);
     }
-    if (!chain->disk->snapshot) {
+    if (chain->disk->snapshot) {
+        chain->planned_temporaries++;
+    } else {
         strcpy(planned->layer[planned->layers++], name);
     }
     image->backing = below;
@@ -243,13 +246,48 @@ void snapshot_disks_abandon(struct snapshot_chains *chains)
 
 static int sync_layers(const struct snapshot_chains *chains, struct error *error)
 {
-    int result = chains->count ? host_sync_dir(chains->layers) : 0;
+    bool named = false;
+    int result;
 
+    for (unsigned i = 0; i < chains->count; i++) {
+        named = named || (chains->chain[i].top && !chains->chain[i].disk->snapshot);
+    }
+    result = named ? host_sync_dir(chains->layers) : 0;
     return result < 0 ? error_set(error, result, "cannot write the folder of layers: %s", strerror(-result))
                       : 0;
 }
 
-int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error)
+/* Does the top layer hold anything? The user's own image always does. */
+static bool was_written(const struct snapshot_chain *chain)
+{
+    struct image *image = chain->disk->image;
+    enum image_status status = IMAGE_BACKING;
+    uint64_t run = 0;
+
+    if (image == chain->base) {
+        return true;
+    }
+    for (uint64_t at = 0; at < image->size && status == IMAGE_BACKING; at += run) {
+        if (image_status(image, at, image->size - at, &status, &run) < 0 || run == 0) {
+            return true;
+        }
+    }
+    return status != IMAGE_BACKING;
+}
+
+static int check_temporary(const struct snapshot_chains *chains, struct error *error)
+{
+    for (unsigned i = 0; i < chains->count; i++) {
+        if (chains->chain[i].disk->snapshot) {
+            return error_set(error, -EINVAL,
+                             "drive %s writes to a temporary file (-snapshot), which a snapshot cannot keep",
+                             chains->chain[i].now.id);
+        }
+    }
+    return 0;
+}
+
+static int plan_layers(struct snapshot_chains *chains, const char *id, bool everywhere, struct error *error)
 {
     int result = 0;
 
@@ -257,12 +295,8 @@ int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, str
         struct snapshot_chain *chain = &chains->chain[i];
 
         chain->planned = chain->now;
-        if (chain->disk->snapshot) {
-            result =
-                error_set(error, -EINVAL,
-                          "drive %s writes to a temporary file (-snapshot), which a snapshot cannot keep",
-                          chain->now.id);
-        } else {
+        chain->planned_temporaries = chain->temporaries;
+        if (everywhere || was_written(chain)) {
             result = add_layer(chains, chain, NULL, id, error);
         }
     }
@@ -273,6 +307,28 @@ int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, str
         snapshot_disks_abandon(chains);
     }
     return result;
+}
+
+int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error)
+{
+    int result = check_temporary(chains, error);
+
+    return result < 0 ? result : plan_layers(chains, id, true, error);
+}
+
+int snapshot_disks_plan_clone(struct snapshot_chains *chains, const char *id, struct error *error)
+{
+    return plan_layers(chains, id, false, error);
+}
+
+struct image *snapshot_disks_frozen(const struct snapshot_chains *chains, const struct disk *disk)
+{
+    for (unsigned i = 0; i < chains->count; i++) {
+        if (chains->chain[i].disk == disk && !chains->chain[i].top) {
+            return disk->image->backing;
+        }
+    }
+    return disk->image;
 }
 
 static uint64_t change_time(const struct stat *status)
@@ -354,6 +410,7 @@ static int plan_load(struct snapshot_chains *chains, struct snapshot_chain *chai
         return result;
     }
     chain->planned = *disk;
+    chain->planned_temporaries = 0;
     result = add_layer(chains, chain, top, id, error);
     if (result < 0) {
         close_above_base(chain, top);
@@ -388,6 +445,7 @@ static int plan_current(struct snapshot_chains *chains, struct snapshot_chain *c
         return result;
     }
     chain->planned = *disk;
+    chain->planned_temporaries = 0;
     if (!chain->disk->snapshot) {
         chain->top = top;
         return 0;
@@ -453,6 +511,9 @@ int snapshot_disks_stack(struct snapshot_chains *chains, struct error *error)
     for (unsigned i = 0; i < chains->count; i++) {
         struct snapshot_chain *chain = &chains->chain[i];
 
+        if (!chain->top) {
+            continue;
+        }
         if (chain->disk->image != chain->before) {
             return error_set(error, -EAGAIN, "drive %s got another medium just now; try again",
                              chain->now.id);
@@ -470,11 +531,14 @@ void snapshot_disks_exchange(struct snapshot_chains *chains)
         if (chain->top) {
             struct snapshot_disk now = chain->now;
             struct image *image = chain->disk->image;
+            unsigned temporaries = chain->temporaries;
 
             chain->disk->image = chain->top;
             chain->now = chain->planned;
             chain->top = image;
             chain->planned = now;
+            chain->temporaries = chain->planned_temporaries;
+            chain->planned_temporaries = temporaries;
         }
     }
 }

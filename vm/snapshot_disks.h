@@ -26,6 +26,7 @@ struct snapshot_chain {
     struct image *base;   /* the user's image, at the bottom; the drive's */
     struct image *before; /* the drive's image when the chains were updated */
     struct snapshot_disk now;
+    unsigned temporaries; /* overlays without a name over the layers: -snapshot */
 
     /* What planning a save needs of the images, so that another thread can do it. */
     uint64_t size;            /* of the disk, bytes */
@@ -35,6 +36,7 @@ struct snapshot_chain {
     /* What is about to take its place; see snapshot_disks_exchange(). */
     struct image *top; /* NULL: nothing */
     struct snapshot_disk planned;
+    unsigned planned_temporaries;
 };
 
 struct snapshot_chains {
@@ -52,6 +54,11 @@ void snapshot_chains_describe(const struct snapshot_chains *chains, bool planned
 
 /* For a save: an empty layer for each, on any thread. 0, or -errno with the text and nothing planned. */
 int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error);
+/* For a clone, while held: the same, with a temporary overlay for drives that have one, and nothing where nothing was written
+ * since the last time. */
+int snapshot_disks_plan_clone(struct snapshot_chains *chains, const char *id, struct error *error);
+/* What of the disk will be frozen when that is done: for the clone to stand on. */
+struct image *snapshot_disks_frozen(const struct snapshot_chains *chains, const struct disk *disk);
 /* For a load: the layers that `wanted` names, and an empty one over them. */
 int snapshot_disks_plan_load(struct snapshot_chains *chains, const struct snapshot_disks *wanted,
                              const char *id, struct error *error);

@@ -26,4 +26,7 @@ void snapshot_state_save(struct snap_writer *writer, struct vm *vm);
  */
 int snapshot_state_load(struct vm *vm, const uint8_t *bytes, size_t length, struct error *error);
 
+/* After a load: the translator's judge, if there is one, begins afresh. */
+void snapshot_restart_check(struct vm *vm);
+
 #endif
