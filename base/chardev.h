@@ -19,6 +19,8 @@ struct chardev_ops {
     size_t (*write)(struct chardev *chardev, const uint8_t *bytes, size_t n);
     /* The front end can receive again (it returned less than offered before); NULL if of no interest. */
     void (*accept_input)(struct chardev *chardev);
+    /* Width of the terminal at the other end, 0: not known, or none. NULL: never known. */
+    unsigned (*columns)(struct chardev *chardev);
     void (*destroy)(struct chardev *chardev);
 };
 
@@ -29,19 +31,41 @@ struct chardev {
     size_t (*receive)(void *front, const uint8_t *bytes, size_t n); /* returns how many were taken */
     void (*writable)(void *front);
     void (*send_break)(void *front);
+    void (*opened)(void *front); /* somebody has come to the other end, or turned to this one */
     void *front;
+    /* Sees what was written, too; NULL: nobody. */
+    void (*tap)(void *watcher, const uint8_t *bytes, size_t n);
+    void *watcher;
 };
 
-/* All three accept a NULL chardev: output vanishes. */
+/* All accept a NULL chardev: output vanishes. */
 static inline size_t chardev_write(struct chardev *chardev, const uint8_t *bytes, size_t n)
 {
-    return chardev ? chardev->ops->write(chardev, bytes, n) : n;
+    size_t taken = chardev ? chardev->ops->write(chardev, bytes, n) : n;
+
+    if (chardev && chardev->tap) {
+        chardev->tap(chardev->watcher, bytes, taken);
+    }
+    return taken;
 }
 
 static inline void chardev_accept_input(struct chardev *chardev)
 {
     if (chardev && chardev->ops->accept_input) {
         chardev->ops->accept_input(chardev);
+    }
+}
+
+static inline unsigned chardev_columns(struct chardev *chardev)
+{
+    return chardev && chardev->ops->columns ? chardev->ops->columns(chardev) : 0;
+}
+
+/* For back ends. */
+static inline void chardev_tell_opened(struct chardev *chardev)
+{
+    if (chardev->opened) {
+        chardev->opened(chardev->front);
     }
 }
 

@@ -1,26 +1,74 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The monitor's terminal side: lines from a character device, answers back to it. Commands are in commands.c.
+ * The monitor's terminal side: lines from a character device, answers back to it. Editing is editor.c's, commands are
+ * commands.c's.
  *
- * Editing is what a dumb terminal needs (backspace, Ctrl-U, Ctrl-C).
+ * What the device does not take at once is kept until it does, so that a long answer arrives whole; but not more of it than
+ * PENDING_MAX, because the reader may never come back.
+ *
+ * While a VM's state changes (a breakpoint, the end), one line says so; the line that is being typed makes room for it and
+ * comes back behind it.
  */
+#include "monitor/monitor.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "monitor/command.h"
+#include "monitor/completion.h"
+#include "monitor/editor.h"
 #include "vm/containment.h"
 
-enum { LINE_SIZE = COMMAND_LINE_MAX - 1, CTRL_C = 3, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
+enum { PENDING_MAX = 16 * 1024 * 1024 };
 
 struct monitor {
     struct monitor_session session;
     struct chardev *chardev;
-    char line[LINE_SIZE];
-    size_t length;
+    struct editor *editor;
+    char *pending; /* not yet taken by the device */
+    size_t pending_count, pending_capacity;
+    struct vm *at_hand; /* held for completion; NULL: none */
 };
 
-static void monitor_write(struct monitor *monitor, const char *text, size_t length)
+/* ---- output ---- */
+
+static void keep(struct monitor *monitor, const char *text, size_t length)
 {
-    chardev_write(monitor->chardev, (const uint8_t *)text, length);
+    if (monitor->pending_count + length > monitor->pending_capacity) {
+        size_t capacity = MAX(monitor->pending_capacity * 2, monitor->pending_count + length);
+        char *grown = capacity <= PENDING_MAX ? realloc(monitor->pending, capacity) : NULL;
+
+        if (!grown) {
+            return;
+        }
+        monitor->pending = grown;
+        monitor->pending_capacity = capacity;
+    }
+    memcpy(monitor->pending + monitor->pending_count, text, length);
+    monitor->pending_count += length;
+}
+
+static void monitor_write(void *opaque, const char *text, size_t length)
+{
+    struct monitor *monitor = opaque;
+    size_t taken = 0;
+
+    if (monitor->pending_count == 0) {
+        taken = chardev_write(monitor->chardev, (const uint8_t *)text, length);
+    }
+    if (taken < length) {
+        keep(monitor, text + taken, length - taken);
+    }
+}
+
+static void monitor_writable(void *opaque)
+{
+    struct monitor *monitor = opaque;
+    size_t taken = chardev_write(monitor->chardev, (const uint8_t *)monitor->pending, monitor->pending_count);
+
+    monitor->pending_count -= taken;
+    memmove(monitor->pending, monitor->pending + taken, monitor->pending_count);
 }
 
 /* Terminals in raw mode need a carriage return before each line feed. */
@@ -46,87 +94,161 @@ static void monitor_prompt(struct monitor *monitor)
     char prompt[HYPERVISOR_NAME_SIZE + 8];
 
     snprintf(prompt, sizeof(prompt), "(%s) ", *chosen ? chosen : "hypatia");
-    monitor_write(monitor, prompt, strlen(prompt));
+    editor_prompt(monitor->editor, prompt);
 }
 
-static void monitor_run_line(struct monitor *monitor)
+/* ---- what the editor asks for ---- */
+
+static void monitor_run_line(void *opaque, const char *line)
 {
+    struct monitor *monitor = opaque;
     char *text = NULL;
     size_t length = 0;
-    FILE *out;
+    FILE *out = open_memstream(&text, &length);
 
-    monitor->line[monitor->length] = '\0';
-    monitor->length = 0;
-    out = open_memstream(&text, &length);
-    if (!out) {
-        return;
+    if (out) {
+        containment_watch(false);
+        monitor_execute(&monitor->session, line, out);
+        containment_watch(true);
+        fclose(out);
+        monitor_write_lines(monitor, text, length);
+        free(text);
     }
-    containment_watch(false);
-    monitor_execute(&monitor->session, monitor->line, out);
-    containment_watch(true);
-    fclose(out);
-    monitor_write_lines(monitor, text, length);
-    free(text);
     monitor_prompt(monitor);
 }
 
-static void monitor_key(struct monitor *monitor, uint8_t key)
+static void monitor_complete(void *opaque, const char *text, size_t start, struct editor_words *words)
 {
-    switch (key) {
-    case '\r':
-    case '\n':
-        if (monitor->length > 0) {
-            monitor_write(monitor, "\r\n", 2);
-        }
-        monitor_run_line(monitor);
-        break;
-    case BACKSPACE:
-    case DELETE:
-        if (monitor->length > 0) {
-            monitor->length--;
-            monitor_write(monitor, "\b \b", 3);
-        }
-        break;
-    case CTRL_C:
-    case CTRL_U:
-        while (monitor->length > 0) {
-            monitor->length--;
-            monitor_write(monitor, "\b \b", 3);
-        }
-        break;
-    default:
-        if (key >= ' ' && monitor->length < LINE_SIZE - 1) {
-            monitor->line[monitor->length++] = (char)key;
-            monitor_write(monitor, (const char *)&key, 1);
-        }
-        break;
+    struct monitor *monitor = opaque;
+
+    completion_find(&monitor->session, monitor->session.vm ? monitor->session.vm : monitor->at_hand, text,
+                    start, words);
+}
+
+static unsigned monitor_columns(void *opaque)
+{
+    struct monitor *monitor = opaque;
+
+    return chardev_columns(monitor->chardev);
+}
+
+/* ---- the character device ---- */
+
+/*
+ * A key that may ask for completion. For a lab's monitor that needs the VM that commands are for. It is held from before readline
+ * is taken: a VM's thread may wait for readline with its VM, never for a VM with readline.
+ */
+static void monitor_feed_completing(struct monitor *monitor, const uint8_t *key)
+{
+    struct monitor_session *session = &monitor->session;
+    struct error error;
+
+    if (!session->vm && *session->chosen) {
+        monitor->at_hand = hypervisor_hold(session->hv, session->chosen, &error);
+    }
+    editor_feed(monitor->editor, key, 1);
+    if (monitor->at_hand) {
+        hypervisor_release(session->hv, monitor->at_hand);
+        monitor->at_hand = NULL;
     }
 }
 
 static size_t monitor_receive(void *opaque, const uint8_t *bytes, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        monitor_key(opaque, bytes[i]);
+    struct monitor *monitor = opaque;
+    size_t done = 0;
+
+    while (done < n) {
+        size_t plain = 0;
+
+        while (done + plain < n && !editor_may_complete(bytes[done + plain])) {
+            plain++;
+        }
+        if (plain > 0) {
+            editor_feed(monitor->editor, bytes + done, plain);
+            done += plain;
+        } else {
+            monitor_feed_completing(monitor, bytes + done++);
+        }
     }
     return n;
+}
+
+static void monitor_opened(void *opaque)
+{
+    struct monitor *monitor = opaque;
+
+    monitor->pending_count = 0; /* was for somebody else */
+    editor_refresh(monitor->editor);
+}
+
+/* ---- making one ---- */
+
+/* $XDG_STATE_HOME/hypatia/monitor_history; false: there is no place for it. */
+static bool history_path(char *path, size_t size)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char folder[512];
+    int length = state && *state ? snprintf(folder, sizeof(folder), "%s", state)
+                 : home && *home ? snprintf(folder, sizeof(folder), "%s/.local/state", home)
+                                 : -1;
+
+    if (length < 0 || length + 32 > (int)sizeof(folder)) {
+        return false;
+    }
+    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(folder, 0755);
+        *slash = '/';
+    }
+    mkdir(folder, 0755);
+    strcat(folder, "/hypatia");
+    return (mkdir(folder, 0700) == 0 || errno == EEXIST) &&
+           snprintf(path, size, "%s/monitor_history", folder) < (int)size;
 }
 
 static struct monitor *attach(struct chardev *chardev, struct hypervisor *hv, struct vm *vm)
 {
     struct monitor *monitor = chardev ? calloc(1, sizeof(*monitor)) : NULL;
+    char path[600];
 
-    if (monitor) {
-        monitor->session = (struct monitor_session){.hv = hv, .vm = vm};
-        monitor->chardev = chardev;
-        monitor->chardev->receive = monitor_receive;
-        monitor->chardev->front = monitor;
+    if (!monitor) {
+        return NULL;
     }
+    monitor->editor = editor_create(&(struct editor_host){.write = monitor_write,
+                                                          .line = monitor_run_line,
+                                                          .complete = monitor_complete,
+                                                          .columns = monitor_columns,
+                                                          .opaque = monitor});
+    if (!monitor->editor) {
+        free(monitor);
+        return NULL;
+    }
+    monitor->session = (struct monitor_session){.hv = hv, .vm = vm};
+    monitor->chardev = chardev;
+    if (chardev_columns(chardev) > 0 && history_path(path, sizeof(path))) {
+        editor_open_history(path);
+    }
+    chardev->receive = monitor_receive;
+    chardev->writable = monitor_writable;
+    chardev->opened = monitor_opened;
+    chardev->front = monitor;
     return monitor;
 }
 
+/* Where it shares a terminal with the serial port, nothing is said before somebody turns to it. */
 struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
 {
-    return attach(vm->monitor_chardev, hv, vm);
+    struct monitor *monitor = attach(vm->monitor_chardev, hv, vm);
+
+    if (monitor) {
+        editor_hide(monitor->editor);
+        monitor_prompt(monitor);
+        if (!vm->mux || vm->monitor_chardev != chardev_mux_port(vm->mux, MUX_MONITOR)) {
+            editor_show(monitor->editor);
+        }
+    }
+    return monitor;
 }
 
 struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev,
@@ -149,6 +271,10 @@ void monitor_destroy(struct monitor *monitor)
 {
     if (monitor) {
         monitor->chardev->receive = NULL;
+        monitor->chardev->writable = NULL;
+        monitor->chardev->opened = NULL;
+        editor_destroy(monitor->editor);
+        free(monitor->pending);
         free(monitor);
     }
 }

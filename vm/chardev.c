@@ -220,6 +220,7 @@ static void server_accept(void *opaque, short revents)
     s->client->receive = server_receive;
     s->client->writable = server_writable;
     s->client->front = s;
+    chardev_tell_opened(&s->chardev);
 }
 
 static size_t server_write(struct chardev *chardev, const uint8_t *bytes, size_t n)
@@ -230,6 +231,11 @@ static size_t server_write(struct chardev *chardev, const uint8_t *bytes, size_t
 static void server_accept_input(struct chardev *chardev)
 {
     chardev_accept_input(CONTAINER_OF(chardev, struct chardev_server, chardev)->client);
+}
+
+static unsigned server_columns(struct chardev *chardev)
+{
+    return chardev_columns(CONTAINER_OF(chardev, struct chardev_server, chardev)->client);
 }
 
 static void server_destroy(struct chardev *chardev)
@@ -250,6 +256,7 @@ static void server_destroy(struct chardev *chardev)
 static const struct chardev_ops chardev_server_ops = {
     .write = server_write,
     .accept_input = server_accept_input,
+    .columns = server_columns,
     .destroy = server_destroy,
 };
 

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -149,6 +150,15 @@ static void chardev_fd_out_ready(void *opaque, short revents)
     chardev_fd_drain(opaque);
 }
 
+/* Of a pty's other end this works as well. */
+static unsigned chardev_fd_columns(struct chardev *chardev)
+{
+    struct chardev_fd *c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
+    struct winsize size;
+
+    return c->out_fd >= 0 && ioctl(c->out_fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 static void chardev_fd_destroy(struct chardev *chardev)
 {
     struct chardev_fd *c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
@@ -193,6 +203,7 @@ static void chardev_fd_raw_terminal(struct chardev_fd *c)
 static const struct chardev_ops chardev_fd_ops = {
     .write = chardev_fd_write,
     .accept_input = chardev_fd_accept_input,
+    .columns = chardev_fd_columns,
     .destroy = chardev_fd_destroy,
 };
 

@@ -81,6 +81,11 @@ static void mux_port_accept_input(struct chardev *chardev)
     }
 }
 
+static unsigned mux_port_columns(struct chardev *chardev)
+{
+    return chardev_columns(CONTAINER_OF(chardev, struct mux_port, chardev)->mux->back);
+}
+
 static void mux_port_destroy(struct chardev *chardev)
 {
     (void)chardev; /* belongs to the mux */
@@ -89,6 +94,7 @@ static void mux_port_destroy(struct chardev *chardev)
 static const struct chardev_ops mux_port_ops = {
     .write = mux_port_write,
     .accept_input = mux_port_accept_input,
+    .columns = mux_port_columns,
     .destroy = mux_port_destroy,
 };
 
@@ -207,13 +213,8 @@ void chardev_mux_focus(struct chardev_mux *mux, enum chardev_mux_port port)
 {
     mux->focus = port;
     if (port == MUX_MONITOR) {
-        static const uint8_t newline = '\n';
-        struct chardev *front = &mux->port[port].chardev;
-
         mux_say(mux, "\r\n");
-        if (front->receive) {
-            front->receive(front->front, &newline, 1); /* an empty line: shows the prompt */
-        }
+        chardev_tell_opened(&mux->port[port].chardev);
     }
 }
 

@@ -43,6 +43,18 @@ int snapshot_wait(struct vm *vm, struct error *error);
 int snapshot_load(struct vm *vm, const char *name, struct error *error);
 /* Its descendants stay. */
 int snapshot_delete(struct vm *vm, const char *name, struct error *error);
+/* What there is to say of one. Strings are borrowed until `each` returns. */
+struct snapshot_entry {
+    const char *name, *note;
+    const char *parent; /* NULL: none that is still there */
+    const char *broken; /* NULL, or why it cannot be read; then only the name is known */
+    bool current;       /* what runs came from it */
+    uint64_t time_ns;   /* since 1970 */
+    uint64_t guest_ns;  /* of the VM's clock */
+    uint64_t bytes;
+};
+int snapshot_each(struct vm *vm, void (*each)(void *opaque, const struct snapshot_entry *entry), void *opaque,
+                  struct error *error);
 /* The tree. */
 int snapshot_list(struct vm *vm, FILE *out, struct error *error);
 /* What changed from one to the other: registers, device fields, pages, clusters of disks. */

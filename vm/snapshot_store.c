@@ -516,6 +516,11 @@ static void format_branch(const struct tree *tree, size_t number, char *text, si
     snprintf(text, size, "%s", line + used);
 }
 
+static bool is_current(const struct snapshots *s, const struct snapshot_manifest *manifest)
+{
+    return s->current.line.count && !strcmp(s->current.line.ancestor[0].id, manifest->self.id);
+}
+
 static void print_entry(struct snapshots *s, const struct tree *tree, size_t number, FILE *out)
 {
     const struct entry *entry = &tree->entry[number];
@@ -534,8 +539,7 @@ static void print_entry(struct snapshots *s, const struct tree *tree, size_t num
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &broken);
     }
     snprintf(left, sizeof(left), "%s%s", branch, manifest->self.name);
-    fprintf(out, "%c %-24s %s  guest %llu.%03llu s  %llu KiB%s%s\n",
-            s->current.line.count && !strcmp(s->current.line.ancestor[0].id, manifest->self.id) ? '*' : ' ',
+    fprintf(out, "%c %-24s %s  guest %llu.%03llu s  %llu KiB%s%s\n", is_current(s, manifest) ? '*' : ' ',
             left, date, (unsigned long long)(manifest->guest_ns / NS_PER_SEC),
             (unsigned long long)(manifest->guest_ns / 1000000 % 1000),
             (unsigned long long)((manifest->saved_bytes + manifest->state.length) / KIB),
@@ -553,18 +557,53 @@ static void print_below(struct snapshots *s, const struct tree *tree, int parent
     }
 }
 
+/* The VM's snapshots, for tree_fini(). */
+static int read_all(struct vm *vm, struct snapshots **s, struct tree *tree, struct error *error)
+{
+    int result = snapshot_store_get(vm, s, error);
+
+    if (result == 0) {
+        result = snapshot_store_open(*s, false, error);
+    }
+    return result == 0 ? tree_read(*s, tree, error) : result;
+}
+
+int snapshot_each(struct vm *vm, void (*each)(void *opaque, const struct snapshot_entry *entry), void *opaque,
+                  struct error *error)
+{
+    struct snapshots *s;
+    struct tree tree;
+    int result = read_all(vm, &s, &tree, error);
+
+    if (result < 0) {
+        return result;
+    }
+    for (size_t i = 0; i < tree.count; i++) {
+        const struct snapshot_manifest *manifest = tree.entry[i].manifest;
+        struct snapshot_entry entry = {.name = tree.entry[i].name};
+
+        if (!manifest) {
+            entry.broken = tree.entry[i].error.text;
+        } else {
+            entry.note = manifest->note;
+            entry.parent = tree.entry[i].parent >= 0 ? tree.entry[tree.entry[i].parent].name : NULL;
+            entry.current = is_current(s, manifest);
+            entry.time_ns = manifest->time_ns;
+            entry.guest_ns = manifest->guest_ns;
+            entry.bytes = manifest->saved_bytes + manifest->state.length;
+        }
+        each(opaque, &entry);
+    }
+    tree_fini(&tree);
+    return 0;
+}
+
 int snapshot_list(struct vm *vm, FILE *out, struct error *error)
 {
     struct snapshots *s;
     struct tree tree;
-    int result = snapshot_store_get(vm, &s, error);
+    int result = read_all(vm, &s, &tree, error);
 
-    if (result == 0) {
-        result = snapshot_store_open(s, false, error);
-    }
-    if (result == 0) {
-        result = tree_read(s, &tree, error);
-    }
     if (result < 0) {
         return result;
     }
