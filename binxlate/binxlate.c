@@ -107,6 +107,7 @@ void binxlate_destroy(struct binxlate *x)
     }
     fault_fini(x);
     smc_fini(x);
+    free(x->callouts_mark);
     free(x->callouts_by_row);
     free(x->jump_cache);
     free(x->bucket);

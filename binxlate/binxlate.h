@@ -31,6 +31,14 @@ struct binxlate_stats {
     uint64_t exits_lookup; /* dispatcher look-ups: a block's end that was not chained */
     uint64_t exits_verify; /* verified entries whose mapping had changed */
     uint64_t exits_budget;
+    uint64_t exits_gone;  /* of exits_lookup: ways into a block that was dropped */
+    uint64_t exits_chain; /* direct jumps taken for the first time, or not chained */
+    /* Of host_faults: */
+    uint64_t faults_refused;    /* the guest's tables refused the access: a page fault of the guest */
+    uint64_t faults_indirect;   /* no direct way to the memory: a device, ROM, a watched frame */
+    uint64_t faults_misaligned; /* host alignment check */
+    uint64_t faults_divide;
+    uint64_t faults_window; /* a window did not show a page whose shadow entry can be used */
     uint64_t windows_opened, windows_closed;
     uint64_t window_maps;   /* runs of pages shown */
     uint64_t window_faults; /* accesses that found their page not shown */

@@ -202,6 +202,7 @@ static const void *serve_gone(struct binxlate *x)
 
     settle_count(x, 0);
     x->stats.exits_lookup++;
+    x->stats.exits_gone++;
     const struct block *block = next_block(x);
     if (block && resets == x->stats.buffer_resets) {
         block_replace(x, dropped, block);
@@ -228,6 +229,7 @@ static const void *serve_chain(struct binxlate *x)
     uint64_t resets = x->stats.buffer_resets;
 
     settle_count(x, 0);
+    x->stats.exits_chain++;
     const struct block *block = next_block(x);
     if (block && resets == x->stats.buffer_resets && !chain->from->dead &&
         !((block->mode ^ chain->from->mode) & MODE_WINDOW)) {
@@ -455,8 +457,10 @@ static bool fill_entry(struct binxlate *x, struct block *block, const struct sit
             .flags = flags,
         };
         x->last_fault_pc = NULL;
+        x->stats.faults_refused++;
         return false;
     }
+    x->stats.faults_indirect += !usable;
     if (!usable && ++block->slow_faults[site->index] >= SLOW_FAULTS) {
         block->slow_faults[site->index] = 0;
         add_trait(x, block, site->index, TRAIT_SLOW);
@@ -475,6 +479,7 @@ static bool fill_window(struct binxlate *x, struct block *block, const struct si
         x->last_fault_pc = NULL;
         TRY(fill_entry(x, block, site));
     }
+    x->stats.faults_window++;
     if (promote_page(x, linear, site->write)) {
         return true;
     }
@@ -545,9 +550,11 @@ static const void *serve_fault(struct binxlate *x)
         }
         return block_insn_code(x, block, site->index);
     case FAULT_ALIGNMENT:
+        x->stats.faults_misaligned++;
         add_trait(x, block, site->index, x->run.linear % 4 ? TRAIT_MISALIGNED : TRAIT_HALVES);
         return NULL;
     case FAULT_ARITHMETIC:
+        x->stats.faults_divide++;
         break;
     }
     return NULL;

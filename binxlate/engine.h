@@ -272,9 +272,10 @@ struct binxlate {
 
     unsigned interpret; /* instructions to interpret before translated code is looked for again */
     bool shadow_ready, broken;
-    bool counting; /* blocks made now count their executions */
-    struct binxlate_stats stats;
-    uint64_t *callouts_by_row; /* opcode_count of them */
+    bool counting;                     /* blocks made now count their executions */
+    struct binxlate_stats stats, mark; /* mark: as it was at binxlate_reset_exits() */
+    uint64_t *callouts_by_row;         /* opcode_count of them */
+    uint64_t *callouts_mark;           /* the same at binxlate_reset_exits(); NULL: it was never called */
 };
 
 static inline const void **jump_cache_of(const struct binxlate *x, unsigned mode)

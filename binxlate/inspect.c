@@ -8,6 +8,7 @@
 #include "binxlate/inspect.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "binxlate/engine.h"
 
@@ -241,6 +242,83 @@ const char *binxlate_mode_name(unsigned mode, char *text, size_t size)
         }
     }
     return text;
+}
+
+/* ---- Why code was left ---------------------------------------------------------------------------------- */
+
+static int by_count(const void *a, const void *b)
+{
+    const struct binxlate_exit_count *left = a, *right = b;
+
+    return left->count < right->count ? 1 : left->count > right->count ? -1 : 0;
+}
+
+unsigned binxlate_exit_counts(const struct binxlate *x, struct binxlate_exit_count *count, unsigned max)
+{
+    const struct binxlate_stats *now = &x->stats, *then = &x->mark;
+    uint64_t named = now->faults_refused + now->faults_indirect + now->faults_misaligned +
+                     now->faults_divide + now->faults_window;
+    uint64_t named_then = then->faults_refused + then->faults_indirect + then->faults_misaligned +
+                          then->faults_divide + then->faults_window;
+    uint64_t faults = now->host_faults - then->host_faults;
+#define SINCE(member) (now->member - then->member)
+    struct binxlate_exit_count all[] = {
+        {"call-out", "an instruction without translation, or one that meets devices", SINCE(callouts)},
+        {"look-up", "an indirect jump or return that the jump cache did not know",
+         SINCE(exits_lookup) - SINCE(exits_gone)},
+        {"dropped", "the next block was dropped: its bytes were written, or it was made anew",
+         SINCE(exits_gone)},
+        {"chain", "a direct jump taken for the first time", SINCE(exits_chain)},
+        {"verify", "the next block's page is mapped otherwise, or was not fetched from yet",
+         SINCE(exits_verify)},
+        {"budget", "the time slice is over, or a look whose code runs", SINCE(exits_budget)},
+        {"fault, fill", "memory that was not accessed since the last flush",
+         faults - MIN(faults, named - named_then)},
+        {"fault, window", "a page that the host window does not show yet", SINCE(faults_window)},
+        {"fault, indirect", "a device, ROM, or a frame whose writes must be noticed", SINCE(faults_indirect)},
+        {"fault, refused", "a page fault of the guest", SINCE(faults_refused)},
+        {"fault, misaligned", "an operand that is not aligned, the first time", SINCE(faults_misaligned)},
+        {"fault, divide", "a divide error of the guest", SINCE(faults_divide)},
+    };
+#undef SINCE
+
+    qsort(all, ARRAY_LEN(all), sizeof(all[0]), by_count);
+    memcpy(count, all, MIN((size_t)max, ARRAY_LEN(all)) * sizeof(all[0]));
+    return (unsigned)ARRAY_LEN(all);
+}
+
+unsigned binxlate_callout_counts(const struct binxlate *x, struct binxlate_exit_count *count, unsigned max)
+{
+    struct binxlate_exit_count *all = calloc(opcode_count, sizeof(*all));
+    unsigned rows = 0;
+
+    for (size_t id = 0; all && id < opcode_count; id++) {
+        uint64_t since = x->callouts_by_row[id] - (x->callouts_mark ? x->callouts_mark[id] : 0);
+
+        if (since) {
+            all[rows++] = (struct binxlate_exit_count){
+                .name = opcode_table[id].mnemonic, .meaning = opcode_table[id].operands, .count = since};
+        }
+    }
+    if (all) {
+        qsort(all, rows, sizeof(*all), by_count);
+        memcpy(count, all, MIN(max, rows) * sizeof(*all));
+    }
+    free(all);
+    return rows;
+}
+
+bool binxlate_reset_exits(struct binxlate *x)
+{
+    if (!x->callouts_mark) {
+        x->callouts_mark = calloc(opcode_count, sizeof(*x->callouts_mark));
+    }
+    if (!x->callouts_mark) {
+        return false;
+    }
+    memcpy(x->callouts_mark, x->callouts_by_row, opcode_count * sizeof(*x->callouts_mark));
+    x->mark = x->stats;
+    return true;
 }
 
 /* ---- Counting ------------------------------------------------------------------------------------------- */

@@ -73,6 +73,21 @@ bool binxlate_host_name(const struct binxlate *binxlate, const void *address, ch
 /* "user fs window". Returns text. */
 const char *binxlate_mode_name(unsigned mode, char *text, size_t size);
 
+/* A reason why translated code was left, and how often. */
+struct binxlate_exit_count {
+    const char *name, *meaning;
+    uint64_t count;
+};
+
+/* All reasons, those that occurred most first. At most `max` are stored; returns how many there are. */
+unsigned binxlate_exit_counts(const struct binxlate *binxlate, struct binxlate_exit_count *count,
+                              unsigned max);
+/* The instructions that were called out most (mnemonic and operands as in opcodes.def). The same. */
+unsigned binxlate_callout_counts(const struct binxlate *binxlate, struct binxlate_exit_count *count,
+                                 unsigned max);
+/* Count both from here on. False: out of memory. */
+bool binxlate_reset_exits(struct binxlate *binxlate);
+
 /*
  * Let blocks count their executions, or no more. All are made anew, those that count a few instructions longer. Off to
  * begin with; then nothing is counted and nothing costs anything.

@@ -9,17 +9,18 @@
 
 #include "monitor/command.h"
 
-extern const struct command_group general_group;    /* commands.c */
-extern const struct command_group machine_group;    /* machine_commands.c */
-extern const struct command_group info_group;       /* info_commands.c */
-extern const struct command_group memory_group;     /* memory_commands.c */
-extern const struct command_group paging_group;     /* paging_commands.c */
-extern const struct command_group walk_group;       /* walk_commands.c */
-extern const struct command_group descriptor_group; /* descriptor_commands.c */
-extern const struct command_group register_group;   /* register_commands.c */
-extern const struct command_group shadow_group;     /* shadow_commands.c */
-extern const struct command_group snapshot_group;   /* snapshot_commands.c */
-extern const struct command_group lab_group;        /* lab_commands.c */
+extern const struct command_group general_group;     /* commands.c */
+extern const struct command_group machine_group;     /* machine_commands.c */
+extern const struct command_group info_group;        /* info_commands.c */
+extern const struct command_group memory_group;      /* memory_commands.c */
+extern const struct command_group paging_group;      /* paging_commands.c */
+extern const struct command_group walk_group;        /* walk_commands.c */
+extern const struct command_group descriptor_group;  /* descriptor_commands.c */
+extern const struct command_group register_group;    /* register_commands.c */
+extern const struct command_group shadow_group;      /* shadow_commands.c */
+extern const struct command_group translation_group; /* translation_commands.c */
+extern const struct command_group snapshot_group;    /* snapshot_commands.c */
+extern const struct command_group lab_group;         /* lab_commands.c */
 
 extern const struct command_group *const command_groups[];
 extern const size_t command_group_count;

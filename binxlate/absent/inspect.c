@@ -69,3 +69,27 @@ bool binxlate_counting(const struct binxlate *binxlate)
     (void)binxlate;
     return false;
 }
+
+unsigned binxlate_exit_counts(const struct binxlate *binxlate, struct binxlate_exit_count *count,
+                              unsigned max)
+{
+    (void)binxlate;
+    (void)count;
+    (void)max;
+    return 0;
+}
+
+unsigned binxlate_callout_counts(const struct binxlate *binxlate, struct binxlate_exit_count *count,
+                                 unsigned max)
+{
+    (void)binxlate;
+    (void)count;
+    (void)max;
+    return 0;
+}
+
+bool binxlate_reset_exits(struct binxlate *binxlate)
+{
+    (void)binxlate;
+    return false;
+}
