@@ -20,6 +20,7 @@
 #include "binxlate/reencode.h"
 #include "cpu/access_inline.h"
 #include "cpu/interp.h"
+#include "cpu/points.h"
 
 enum {
     INTERP_SLICE = 200, /* instructions to interpret where nothing can be translated, before looking again */
@@ -124,7 +125,7 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
     roff_t roff;
 
     x->interpret = 1;
-    if (!dispatch_find_code(x, linear, &roff)) {
+    if (points_may_lie_at(x->cpu->points, linear) || !dispatch_find_code(x, linear, &roff)) {
         return NULL;
     }
     struct block *block = block_find(x, linear, roff, mode);

@@ -20,6 +20,7 @@
 #include "binxlate/gen.h"
 
 #include "binxlate/reencode.h"
+#include "cpu/points.h"
 
 /* ---- The head ------------------------------------------------------------------------------------------- */
 
@@ -300,6 +301,14 @@ static bool is_quiet(const struct insn *insn)
     return fpu_insn(insn) ? gen_sets_x87_pointers(insn) : !reencode_memory_access(insn);
 }
 
+/* A debugger waits for it. */
+static bool is_magic(const struct gen *g)
+{
+    const struct points *points = g->x->cpu->points;
+
+    return points && points->magics && points_is_magic(g->insn);
+}
+
 void gen_insn(struct gen *g)
 {
     const struct insn *insn = g->insn;
@@ -308,7 +317,7 @@ void gen_insn(struct gen *g)
         gen_settle(g);
     }
     gen_site(g, false, false);
-    if (g->traits & TRAIT_SLOW) {
+    if ((g->traits & TRAIT_SLOW) || is_magic(g)) {
         gen_callout(g);
     } else if (fpu_insn(insn)) {
         gen_fpu(g);

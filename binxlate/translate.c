@@ -19,6 +19,7 @@
 #include "binxlate/gen.h"
 #include "base/log.h"
 #include "binxlate/reencode.h"
+#include "cpu/points.h"
 
 /* Bytes that one instruction and its share of stubs can take, at most. */
 enum { INSN_CODE_MAX = 256, HEAD_CODE_MAX = 512, INSN_BYTES_MAX = 15 };
@@ -92,7 +93,7 @@ static void decode_run(const struct binxlate *x, const struct block *place, stru
         run->linear[run->count++] = linear;
         run->first = MIN(run->first, offset);
         run->end = MAX(run->end, offset + insn->length);
-    } while (goes_on(run, place->mode, &linear));
+    } while (goes_on(run, place->mode, &linear) && !points_may_lie_at(cpu->points, linear));
 }
 
 /* The instruction at the page's end that goes on in the next page. False: that one is not memory, or not executable. */

@@ -14,6 +14,8 @@
  */
 #include "cpu/access_inline.h"
 
+#include "cpu/points.h"
+
 /* ---- Segmentation --------------------------------------------------------------------------------------- */
 
 static bool segment_rights_allow(const struct vcpu *cpu, const struct segment *segment, bool write)
@@ -196,6 +198,20 @@ static void write_span(struct vcpu *cpu, const struct span *span, const uint8_t 
     }
 }
 
+/* The access is about to be made: a debugger may watch it. */
+static void announce(struct vcpu *cpu, lin_t linear, const struct span *span, bool write)
+{
+    if (UNLIKELY(cpu->data_watch != NULL)) {
+        const struct point_access access = {
+            .linear = linear,
+            .size = {span->size[0], span->size[1]},
+            .gpa = {span->place[0].gpa, span->size[1] ? span->place[1].gpa : UINT64_MAX},
+            .write = write,
+        };
+        points_accessed(cpu, &access);
+    }
+}
+
 static unsigned view_flag(const struct vcpu *cpu)
 {
     return cpu->user_view ? ACCESS_USER : 0;
@@ -217,6 +233,7 @@ bool access_read(struct vcpu *cpu, unsigned seg, uint32_t offset, void *bytes, u
 
     TRY(segment_check(cpu, seg, offset, size, align, false, &linear));
     TRY(find_span(cpu, linear, size, ACCESS_READ | view_flag(cpu), &span));
+    announce(cpu, linear, &span, false);
     read_span(cpu, &span, bytes);
     check_breakpoints(cpu, linear, size, false);
     return true;
@@ -230,6 +247,7 @@ bool access_write(struct vcpu *cpu, unsigned seg, uint32_t offset, const void *b
 
     TRY(segment_check(cpu, seg, offset, size, align, true, &linear));
     TRY(find_span(cpu, linear, size, ACCESS_WRITE | view_flag(cpu), &span));
+    announce(cpu, linear, &span, true);
     write_span(cpu, &span, bytes);
     check_breakpoints(cpu, linear, size, true);
     return true;
@@ -249,6 +267,8 @@ bool access_rmw_begin(struct vcpu *cpu, unsigned seg, uint32_t offset, struct rm
         TRY(place->host || find_place(cpu, (uint32_t)(linear + (i ? span.size[0] : 0)),
                                       ACCESS_READ | view_flag(cpu), place));
     }
+    announce(cpu, linear, &span, false);
+    announce(cpu, linear, &span, true);
     read_span(cpu, &span, bytes);
     rmw->host = NULL;
     rmw->linear = linear;
@@ -335,6 +355,7 @@ bool sys_read(struct vcpu *cpu, lin_t linear, void *bytes, unsigned size)
     struct span span;
 
     TRY(find_span(cpu, (uint32_t)linear, size, ACCESS_READ, &span));
+    announce(cpu, (uint32_t)linear, &span, false);
     read_span(cpu, &span, bytes);
     return true;
 }
@@ -344,6 +365,7 @@ bool sys_write(struct vcpu *cpu, lin_t linear, const void *bytes, unsigned size)
     struct span span;
 
     TRY(find_span(cpu, (uint32_t)linear, size, ACCESS_WRITE, &span));
+    announce(cpu, (uint32_t)linear, &span, true);
     write_span(cpu, &span, bytes);
     return true;
 }

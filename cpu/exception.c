@@ -28,6 +28,7 @@
 #include "cpu/debug.h"
 #include "cpu/descriptor.h"
 #include "cpu/exec.h"
+#include "cpu/points.h"
 
 #define ERROR_EXT 1u
 #define ERROR_IDT 2u
@@ -380,14 +381,30 @@ static bool shut_down(struct vcpu *cpu, const struct shutdown_report *report)
     return false;
 }
 
+/* A debugger wants to see it first: it stays pending. */
+static bool hold(struct vcpu *cpu, const struct exception *exception, const struct shutdown_report *report)
+{
+    cpu->shutdown = *report;
+    cpu->exception = *exception;
+    cpu->exception.pending = cpu->exception.shown = true;
+    return true;
+}
+
 bool exception_deliver(struct vcpu *cpu)
 {
     struct exception current = cpu->exception;
     struct shutdown_report report = {.rip = cpu->rip};
 
-    log_check_exception(cpu, -1, current.vector);
-    record_link(cpu, &report, 0, &current);
+    if (current.shown) {
+        report = cpu->shutdown; /* as it was when the debugger was shown this one */
+    } else {
+        log_check_exception(cpu, -1, current.vector);
+        record_link(cpu, &report, 0, &current);
+    }
     for (unsigned i = 0; i < DELIVERIES_MAX; i++) {
+        if (UNLIKELY(cpu->points != NULL) && points_exception(cpu, &current)) {
+            return hold(cpu, &current, &report);
+        }
         cpu->exception.pending = false;
         if (event_deliver(cpu, EVENT_EXCEPTION, current.vector, current.has_error, current.error_code)) {
             return true;
@@ -464,16 +481,24 @@ bool exec_int_Ib(struct vcpu *cpu, const struct insn *insn)
     return event_deliver(cpu, EVENT_SOFTWARE, vector, false, 0);
 }
 
+/* INT3 and INTO end in the handler of an exception that is not one until it is delivered. True: a debugger wants to see it
+ * first; the instruction has not been executed, and will be when the processor goes on. */
+static bool shown_first(struct vcpu *cpu, uint8_t vector)
+{
+    return UNLIKELY(cpu->points != NULL) && points_software_exception(cpu, vector);
+}
+
 bool exec_int3(struct vcpu *cpu, const struct insn *insn)
 {
     (void)insn;
-    return event_deliver(cpu, EVENT_SOFTWARE, EXC_BP, false, 0);
+    return !shown_first(cpu, EXC_BP) && event_deliver(cpu, EVENT_SOFTWARE, EXC_BP, false, 0);
 }
 
 bool exec_into(struct vcpu *cpu, const struct insn *insn)
 {
     (void)insn;
-    return !(cpu->rflags & RFLAGS_OF) || event_deliver(cpu, EVENT_SOFTWARE, EXC_OF, false, 0);
+    return !(cpu->rflags & RFLAGS_OF) ||
+           (!shown_first(cpu, EXC_OF) && event_deliver(cpu, EVENT_SOFTWARE, EXC_OF, false, 0));
 }
 
 /* ICEBP: #DB after the instruction, without the look at the gate's DPL that INT n takes. */

@@ -7,6 +7,7 @@
  * 16-bit register, undefined in the manual, gives zero as processors do.
  */
 #include "cpu/exec_util.h"
+#include "cpu/points.h"
 
 /* ---- MOV ------------------------------------------------------------------------------------------------ */
 
@@ -85,8 +86,21 @@ EXEC_EXTEND(movsx_Gv_Ew_32, 16, 32, int16_t)
     }
 
 EXEC_XCHG(xchg_Eb_Gb, 8)
-EXEC_XCHG(xchg_Ev_Gv_16, 16)
 EXEC_XCHG(xchg_Ev_Gv_32, 32)
+
+EXEC(xchg_Ev_Gv_16)
+{
+    struct rmw rmw;
+    uint16_t value;
+
+    TRY(rm_begin16(cpu, insn, &rmw, &value));
+    rm_end16(cpu, insn, &rmw, reg16(cpu, insn->reg));
+    set_reg16(cpu, insn->reg, value);
+    if (UNLIKELY(cpu->points != NULL) && points_is_magic(insn)) {
+        points_magic(cpu);
+    }
+    return true;
+}
 
 EXEC(xchg_Zv_eAX_16)
 {

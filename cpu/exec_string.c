@@ -14,6 +14,7 @@
 #include "cpu/exec_util.h"
 #include "cpu/hostalu.h"
 #include "cpu/io.h"
+#include "cpu/points.h"
 
 /* ---- Registers by address size -------------------------------------------------------------------------- */
 
@@ -108,6 +109,9 @@ static bool string_run(struct vcpu *cpu, const struct insn *insn, const struct s
 
 static bool bulk_applies(const struct vcpu *cpu)
 {
+    if (UNLIKELY(cpu->points != NULL) && cpu->points->stepping) {
+        return false;
+    }
     return !(cpu->rflags & (RFLAGS_DF | RFLAGS_TF)) && !cpu->data_breakpoints && !alignment_checked(cpu);
 }
 

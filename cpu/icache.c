@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "cpu/points.h"
+
 /* The runs of one frame and which of its bytes they decode. */
 struct icache_frame {
     struct run *runs;
@@ -149,6 +151,9 @@ static void decode_run(struct icache *icache, struct run *run, const uint8_t *by
 {
     run->insn = &icache->insns[icache->insn_count];
     while (run->count < RUN_INSN_MAX && run->length < limit) {
+        if (points_at_offset(icache->cpu->points, run->key + run->length)) {
+            break;
+        }
         struct insn *insn = &run->insn[run->count];
         enum decode_status status =
             insn_decode(bytes + run->length, limit - run->length, code32, icache->cpu->features, insn);

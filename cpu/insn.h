@@ -19,7 +19,8 @@ struct insn;
 /*
  * Execute one instruction. On entry cpu->rip is its address and cpu->next_rip the one after it. True: done,
  * rip becomes next_rip. False: an exception is pending and no architectural state has changed (except where
- * the SDM says otherwise, as in a repeated string instruction).
+ * the SDM says otherwise, as in a repeated string instruction). False and none pending: a debugger is to see what the
+ * instruction will do before it is executed; ATTENTION_DEBUG is on.
  */
 typedef bool (*exec_fn)(struct vcpu *cpu, const struct insn *insn);
 
@@ -207,7 +208,8 @@ enum event_kind { EVENT_EXCEPTION, EVENT_SOFTWARE, EVENT_EXTERNAL, EVENT_NMI };
 bool event_deliver(struct vcpu *cpu, enum event_kind kind, uint8_t vector, bool has_error,
                    uint32_t error_code);
 
-/* Deliver cpu->exception with the rules for double and triple faults. False: shutdown (cpu->shutdown filled). */
+/* Deliver cpu->exception with the rules for double and triple faults. False: shutdown (cpu->shutdown filled). True with an
+ * exception still pending: a debugger is to see that one first (cpu/points.h). */
 bool exception_deliver(struct vcpu *cpu);
 
 enum task_switch_cause { TASK_JMP, TASK_CALL, TASK_IRET, TASK_GATE_EVENT };

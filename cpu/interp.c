@@ -20,6 +20,7 @@
 #include "cpu/decode.h"
 #include "cpu/exec.h"
 #include "cpu/icache.h"
+#include "cpu/points.h"
 
 enum {
     INSN_BYTES_MAX = 15,
@@ -179,10 +180,14 @@ static inline bool execute(struct vcpu *cpu, const struct insn *insn)
     return true;
 }
 
+/* An instruction that is in no run. A debugger's point may lie there; what is in runs has none. */
 static bool execute_single(struct vcpu *cpu)
 {
     struct insn insn;
 
+    if (UNLIKELY(cpu->points != NULL) && points_reached(cpu, insn_linear(cpu))) {
+        return true;
+    }
     TRY(fetch_insn(cpu, &insn));
     if (tracing(cpu, LOG_EXEC)) {
         trace_insn(cpu, LOG_EXEC, cpu->rip, &insn);
@@ -253,7 +258,9 @@ static bool deliver_fault(struct vcpu *cpu)
     if (!exception_deliver(cpu)) {
         return false;
     }
-    cpu->rip = cpu->next_rip;
+    if (LIKELY(!cpu->exception.pending)) {
+        cpu->rip = cpu->next_rip;
+    }
     return true;
 }
 
@@ -267,12 +274,21 @@ static bool deliver_event(struct vcpu *cpu, enum event_kind kind, uint8_t vector
     return true;
 }
 
+static void show_interrupt(struct vcpu *cpu, uint8_t vector)
+{
+    if (UNLIKELY(cpu->points != NULL)) {
+        points_interrupted(cpu, vector);
+    }
+}
+
 static bool deliver_nmi(struct vcpu *cpu)
 {
     cpu->nmi_pending = false;
     cpu->nmi_blocked = true;
     vcpu_sync_attention(cpu);
-    return deliver_event(cpu, EVENT_NMI, EXC_NMI);
+    TRY(deliver_event(cpu, EVENT_NMI, EXC_NMI));
+    show_interrupt(cpu, EXC_NMI);
+    return true;
 }
 
 static bool deliver_intr(struct vcpu *cpu)
@@ -282,7 +298,9 @@ static bool deliver_intr(struct vcpu *cpu)
     if (cpu->wiring.interrupt_acknowledge) {
         vector = cpu->wiring.interrupt_acknowledge(cpu->wiring.board);
     }
-    return deliver_event(cpu, EVENT_EXTERNAL, vector);
+    TRY(deliver_event(cpu, EVENT_EXTERNAL, vector));
+    show_interrupt(cpu, vector);
+    return true;
 }
 
 /* What a boundary came to. */
@@ -306,6 +324,9 @@ static enum boundary serve_attention(struct vcpu *cpu)
     if ((attention & ATTENTION_TRAP) && debug_pending_trap(cpu)) {
         return BOUNDARY_EXCEPTION;
     }
+    if (UNLIKELY(cpu->points != NULL) && points_hold_interrupts(cpu, insn_linear(cpu))) {
+        attention &= ~(uint32_t)(ATTENTION_NMI | ATTENTION_INTR);
+    }
     if ((attention & ATTENTION_NMI) && shadow != SHADOW_MOV_SS) {
         return after_delivery(deliver_nmi(cpu));
     }
@@ -322,9 +343,21 @@ static enum boundary serve_attention(struct vcpu *cpu)
         return BOUNDARY_EXCEPTION;
     }
     if (attention & ATTENTION_TRAP) {
+        if (UNLIKELY(cpu->points != NULL) && (cpu->rflags & RFLAGS_RF)) {
+            points_resumed(cpu, insn_linear(cpu));
+        }
         debug_insn_begin(cpu);
     }
     return BOUNDARY_EXECUTE;
+}
+
+static bool debugger_leaves(struct vcpu *cpu, enum vcpu_exit *why)
+{
+    if (!(attention_load(cpu) & ATTENTION_DEBUG) || !cpu->points || !points_leave(cpu)) {
+        return false;
+    }
+    *why = VCPU_EXIT_DEBUG;
+    return true;
 }
 
 /* Leave now? The reasons that are no business of the guest's. */
@@ -345,7 +378,7 @@ static bool must_leave(struct vcpu *cpu, enum vcpu_exit *why)
         *why = VCPU_EXIT_DEBUG;
         return true;
     }
-    return false;
+    return debugger_leaves(cpu, why);
 }
 
 /* Execute from rip on: one instruction when every one is to be seen, else as many as go. */
@@ -357,7 +390,12 @@ static bool execute_some(struct vcpu *cpu)
 bool interp_deliver(struct vcpu *cpu)
 {
     while (cpu->exception.pending) {
+        bool shown = cpu->exception.shown;
+
         TRY(deliver_fault(cpu));
+        if (cpu->exception.shown && !shown) {
+            break; /* a debugger is to see it first */
+        }
     }
     return true;
 }
@@ -380,6 +418,9 @@ enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns)
         uint64_t retired = cpu->insn_count;
 
         if (UNLIKELY(cpu->exception.pending)) {
+            if (debugger_leaves(cpu, &why)) {
+                break;
+            }
             boundary = BOUNDARY_EXCEPTION;
         } else if (attention_load(cpu)) {
             if (must_leave(cpu, &why)) {
@@ -393,7 +434,7 @@ enum vcpu_exit interp_slice(struct vcpu *cpu, uint64_t insns)
             }
             boundary = execute_some(cpu) ? BOUNDARY_EXECUTE : BOUNDARY_EXCEPTION;
         }
-        if (boundary == BOUNDARY_EXCEPTION && !deliver_fault(cpu)) {
+        if (boundary == BOUNDARY_EXCEPTION && cpu->exception.pending && !deliver_fault(cpu)) {
             return VCPU_EXIT_SHUTDOWN;
         }
         events = cpu->insn_count != retired || boundary == BOUNDARY_EXECUTE ? 0 : events + 1;

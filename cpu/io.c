@@ -15,6 +15,7 @@
 #include "cpu/descriptor.h"
 #include "cpu/exec.h"
 #include "cpu/insn.h"
+#include "cpu/points.h"
 
 #define TSS32_MIN_LIMIT   0x67u
 #define TSS32_IO_MAP_BASE 0x66u
@@ -61,6 +62,9 @@ bool io_read(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t *value)
         debug_check_io(cpu, port, size);
     }
     *value = cpu->wiring.io ? (uint32_t)addr_space_read(cpu->wiring.io, port, size) : UINT32_MAX;
+    if (UNLIKELY(cpu->points != NULL)) {
+        points_port(cpu, port, size, *value, false);
+    }
     let_timers_fire(cpu);
     return true;
 }
@@ -73,6 +77,9 @@ bool io_write(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t value)
     }
     if (cpu->wiring.io) {
         addr_space_write(cpu->wiring.io, port, value, size);
+    }
+    if (UNLIKELY(cpu->points != NULL)) {
+        points_port(cpu, port, size, value, true);
     }
     return true;
 }

@@ -21,6 +21,7 @@
 #include "cpu/fpu.h"
 #include "cpu/hostfpu.h"
 #include "cpu/icache.h"
+#include "cpu/points.h"
 #include "cpu/system.h"
 #include "mmu/shadow.h"
 
@@ -202,6 +203,9 @@ void vcpu_sync_segment(struct vcpu *cpu, enum sreg which)
     cpu->flat = segment_is_flat(segment, which) ? cpu->flat | bit : cpu->flat & (uint8_t)~bit;
     if (which == SEG_CS) {
         cpu->code32 = segment->attr & SEG_DB;
+        if (UNLIKELY(cpu->points != NULL)) {
+            points_mode_changed(cpu);
+        }
     } else if (which == SEG_SS) {
         cpu->stack32 = segment->attr & SEG_DB;
     }
@@ -234,6 +238,10 @@ void vcpu_sync_paging(struct vcpu *cpu)
     paging->phys_bits = cpu->model->phys_bits;
     paging->a20_mask = cpu->a20 ? UINT64_MAX : ~BIT(20);
     paging->mem = cpu->wiring.mem;
+    paging->watch = cpu->data_watch;
+    if (UNLIKELY(cpu->points != NULL)) {
+        points_mode_changed(cpu);
+    }
 }
 
 void vcpu_sync_debug(struct vcpu *cpu)

@@ -178,7 +178,7 @@ enum interrupt_shadow { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS };
 enum vcpu_exit {
     VCPU_EXIT_BUDGET,   /* the budget is used up, or vcpu_kick() */
     VCPU_EXIT_HALT,     /* HLT with nothing to deliver */
-    VCPU_EXIT_DEBUG,    /* a host-side breakpoint, watchpoint or step: see cpu->debug_exit */
+    VCPU_EXIT_DEBUG,    /* a debugger's point or step: see cpu/points.h */
     VCPU_EXIT_SHUTDOWN, /* triple fault: see cpu->shutdown */
     VCPU_EXIT_INTERNAL, /* a bug of ours; the text is in cpu->internal_error */
 };
@@ -189,6 +189,7 @@ struct exception {
     bool pending;
     bool has_error;
     uint32_t error_code;
+    bool shown; /* a debugger has seen it: deliver it now */
 };
 
 /* The chain that ended in a triple fault, for `why` and the exit report. */
@@ -207,6 +208,7 @@ struct x87_pointers {
 };
 
 struct vcpu;
+struct points;
 struct icache;
 struct hostfpu;
 struct cpu_model;
@@ -234,7 +236,7 @@ enum vcpu_attention {
     ATTENTION_KICK = 1u << 2,   /* leave vcpu_run as soon as possible */
     ATTENTION_SHADOW = 1u << 3, /* an interrupt shadow ends after this instruction */
     ATTENTION_TRAP = 1u << 4,   /* TF, or a pending debug trap */
-    ATTENTION_DEBUG = 1u << 5,  /* host-side breakpoints or stepping are on */
+    ATTENTION_DEBUG = 1u << 5,  /* a debugger is to be asked before the next instruction (cpu/points.h) */
     ATTENTION_DR = 1u << 6,     /* an instruction breakpoint is enabled in DR7 */
     ATTENTION_CODE =
         1u << 7, /* decoded code or the memory map changed: look the next instruction up afresh */
@@ -288,12 +290,13 @@ struct vcpu {
     const struct cpu_model *model;
     uint64_t features; /* the model's, with the user's +f,-f applied: CPU_FEATURE_* (cpu/cpuid.h) */
     uint64_t tsc_hz;
-    struct tlb *tlb;              /* owned */
-    struct icache *icache;        /* owned: decoded instructions */
-    struct hostfpu *hostfpu;      /* owned: stubs that run x87, MMX and SSE instructions on the host */
-    void *debug;                  /* owned by vm/: host-side breakpoints, or NULL */
-    void *engine;                 /* owned by the translator */
-    struct shadow *shadow_tables; /* the translator's, flushed with the TLB; NULL without one */
+    struct tlb *tlb;                     /* owned */
+    struct icache *icache;               /* owned: decoded instructions */
+    struct hostfpu *hostfpu;             /* owned: stubs that run x87, MMX and SSE instructions on the host */
+    struct points *points;               /* the debugger's, cpu/points.h; NULL: nothing is looked for */
+    const struct data_watch *data_watch; /* the part of them that cached translations obey; NULL: none */
+    void *engine;                        /* owned by the translator */
+    struct shadow *shadow_tables;        /* the translator's, flushed with the TLB; NULL without one */
     struct ram_protect_listener protect_listener;
     struct addr_space_listener mem_listener;
 };

@@ -13,6 +13,7 @@
 
 #include "base/types.h"
 #include "mmu/addr_space.h"
+#include "mmu/data_watch.h"
 
 enum paging_mode { PAGING_OFF, PAGING_32BIT, PAGING_PAE, PAGING_4LEVEL };
 
@@ -27,6 +28,8 @@ struct paging_ctx {
     uint8_t phys_bits; /* MAXPHYADDR: 32 or 36; bits above are reserved in PAE entries */
     uint64_t a20_mask; /* and-ed to every guest-physical address: all ones, or bit 20 clear */
     struct addr_space *mem;
+    const struct data_watch
+        *watch; /* pages that a debugger watches; NULL: none. Caches of translations obey it */
 };
 
 /* An access, and how the walk is to behave; or them together. */

@@ -436,15 +436,17 @@ static struct rights find_rights(const struct fill *fill, const struct pagewalk 
 static void enter_page(struct fill *fill, struct rights rights, uint32_t page, gpa_t gpa)
 {
     const struct ram *ram = fill->ctx->mem->ram;
-    uint64_t read = SHADOW_UNUSABLE, write = SHADOW_UNUSABLE;
+    uint64_t read = SHADOW_UNUSABLE, write = SHADOW_UNUSABLE, fetch = SHADOW_UNUSABLE;
     find_backing(&fill->backing, fill->ctx->mem, gpa);
     if (fill->backing.read != NO_ROFF && rights.read) {
         roff_t roff = fill->backing.read + (gpa - fill->backing.first);
-        read = (uintptr_t)ram_ptr(ram, roff) - ((uint64_t)page << PAGE_SHIFT);
+        unsigned seen = data_watch_at(fill->ctx->watch, (lin_t)page << PAGE_SHIFT, gpa);
+        fetch = (uintptr_t)ram_ptr(ram, roff) - ((uint64_t)page << PAGE_SHIFT);
+        read = seen & DATA_WATCH_READ ? SHADOW_UNUSABLE : fetch;
         if (ram_shared(ram, roff >> PAGE_SHIFT)) {
             fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
         }
-        if (rights.write && fill->backing.write == fill->backing.read && !ram_watched(ram, roff)) {
+        if (rights.write && !seen && fill->backing.write == fill->backing.read && !ram_watched(ram, roff)) {
             write = read;
             fill->shadow->writers[(roff >> PAGE_SHIFT) % WRITER_FRAMES] |= BIT(chunk_of(page) % 64);
         }
@@ -457,7 +459,7 @@ static void enter_page(struct fill *fill, struct rights rights, uint32_t page, g
     set_entry(fill->table, SHADOW_READ, page, read);
     set_entry(fill->table, SHADOW_WRITE, page, write);
     if (fill->flags & PAGEWALK_FETCH) {
-        set_entry(fill->table, SHADOW_FETCH, page, rights.fetch ? read : SHADOW_UNUSABLE);
+        set_entry(fill->table, SHADOW_FETCH, page, rights.fetch ? fetch : SHADOW_UNUSABLE);
     }
 }
 

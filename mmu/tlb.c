@@ -134,22 +134,25 @@ static uint8_t view_rights(const struct paging_ctx *ctx, const struct pagewalk *
     return rights;
 }
 
-/* Which accesses may go straight to the backing memory. */
-static void enter_tags(struct tlb_entry *entry, const struct addr_space *mem)
+/* Which accesses may go straight to the backing memory. A read-modify-write looks at the write tag alone. */
+static void enter_tags(struct tlb_entry *entry, const struct paging_ctx *ctx)
 {
+    const struct addr_space *mem = ctx->mem;
+    unsigned seen = data_watch_at(ctx->watch, entry->page, entry->gpa);
+
     if (entry->roff == UINT64_MAX) {
         return;
     }
     const struct ram *ram = mem->ram;
     entry->addend = (uintptr_t)ram_ptr(ram, entry->roff) - (uintptr_t)entry->page;
-    if (entry->rights & TLB_READ) {
+    if ((entry->rights & TLB_READ) && !(seen & DATA_WATCH_READ)) {
         entry->read = entry->page;
     }
     if (entry->rights & TLB_FETCH) {
         entry->fetch = entry->page;
     }
-    if ((entry->rights & TLB_WRITE) && (entry->rights & TLB_DIRTY) && !ram_watched(ram, entry->roff) &&
-        addr_space_write_roff(mem, entry->gpa) == entry->roff) {
+    if ((entry->rights & TLB_WRITE) && (entry->rights & TLB_DIRTY) && !seen &&
+        !ram_watched(ram, entry->roff) && addr_space_write_roff(mem, entry->gpa) == entry->roff) {
         entry->write = entry->page;
     }
 }
@@ -172,7 +175,7 @@ bool tlb_fill(struct tlb *tlb, const struct paging_ctx *ctx, lin_t linear, unsig
     entry->gpa = ALIGN_DOWN(walk.gpa, PAGE_SIZE);
     entry->roff = addr_space_read_roff(ctx->mem, entry->gpa);
     entry->rights = view_rights(ctx, &walk, flags & PAGEWALK_USER);
-    enter_tags(entry, ctx->mem);
+    enter_tags(entry, ctx);
 
     tlb->touched[user] |= BIT((entry - tlb->view[user]) >> GROUP_SHIFT);
     if (walk.page_shift > PAGE_SHIFT) {

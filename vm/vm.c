@@ -15,6 +15,7 @@
 #include "binxlate/binxlate.h"
 #include "binxlate/check.h"
 #include "cpu/interp.h"
+#include "vm/debugger_internal.h"
 #include "vm/machine.h"
 #include "vm/snapshot.h"
 #include "vm/symbols.h"
@@ -31,9 +32,10 @@ enum { SLICE_INSNS_ICOUNT = 1000000 };
 
 static void vm_stop(struct vm *vm, enum vm_outcome outcome, const char *reason)
 {
-    if (vm_change_state(vm, VM_STOPPED, NULL) == 0) {
+    if (vm_may_change(vm->state, VM_STOPPED)) {
         vm->outcome = outcome;
         snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+        vm_change_state(vm, VM_STOPPED, NULL);
     }
 }
 
@@ -236,6 +238,9 @@ static int vm_create_cpu(struct vm *vm, struct error *error)
     };
 
     vm->cpu = vcpu_create(vm->config.cpu_model, vm->config.cpu_features, &wiring, error);
+    if (vm->cpu && !debugger_create(vm)) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
     return vm->cpu ? 0 : -ENOMEM;
 }
 
@@ -402,6 +407,7 @@ void vm_destroy(struct vm *vm)
     }
     vm->clock.deadline_moved = NULL;
     snapshots_end(vm);
+    debugger_destroy(vm);
     check_destroy(vm->check);
     binxlate_destroy(vm->binxlate);
     if (vm->cpu) {
@@ -483,7 +489,7 @@ static uint64_t vm_slice(struct vm *vm, uint64_t now, uint64_t until)
     if (vm->config.limit_insns) {
         slice = MIN(slice, vm->config.limit_insns - vm->cpu->insn_count);
     }
-    return slice;
+    return debugger_limit_slice(vm, slice);
 }
 
 static void vm_check_limits(struct vm *vm, uint64_t now)
@@ -558,6 +564,7 @@ static uint64_t vm_handle_exit(struct vm *vm, enum vcpu_exit exit, uint64_t now)
 
 static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
 {
+    uint64_t before = vm->cpu->insn_count;
     uint64_t slice = vm_slice(vm, now, until);
     vm->clock.executing = true;
     enum vcpu_exit exit = vm_run_engine(vm, slice);
@@ -568,7 +575,33 @@ static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
     if (vm->clock.policy == CLOCK_REAL_TIME) {
         pacer_end(&vm->pacer, end);
     }
+    if (debugger_slice_ended(vm, exit, before)) {
+        vm_pause(vm);
+        return 0;
+    }
     return vm_handle_exit(vm, exit, end);
+}
+
+enum vcpu_exit vm_execute_one(struct vm *vm, bool time)
+{
+    enum vcpu_exit exit;
+
+    if (time) {
+        clock_start(&vm->clock);
+    }
+    if (time || vm->clock.policy == CLOCK_ICOUNT) {
+        clock_run_timers(&vm->clock);
+    }
+    drives_serve(&vm->drives);
+    exit = interp_run(vm->cpu, 1);
+    if (time) {
+        clock_stop(&vm->clock);
+    }
+    if (exit == VCPU_EXIT_SHUTDOWN && !debugger_shut_down(vm)) {
+        vm_stop(vm, VM_OUTCOME_TRIPLE_FAULT, "triple fault");
+    }
+    vm_serve_requests(vm);
+    return exit;
 }
 
 enum vm_next vm_step(struct vm *vm, uint64_t until_ns, uint64_t *wait_ns)

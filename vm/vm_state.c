@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "vm/debugger_internal.h"
 #include "vm/vm.h"
 
 #define TO(state) (1u << (state))
@@ -44,6 +45,7 @@ int vm_change_state(struct vm *vm, enum vm_state to, struct error *error)
         clock_stop(&vm->clock);
         vcpu_kick(vm->cpu);
     }
+    debugger_state_changed(vm);
     return 0;
 }
 
