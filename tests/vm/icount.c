@@ -40,9 +40,10 @@ enum {
     LINE_SIZE = 1024,
     DISK_BYTES = 1 << 20,
     EVENTS_MAX = 1 << 22,
-    ECHO_NS_MAX = 64,   /* the test's timers are due so soon at the latest */
-    ECHO_IN = 4,        /* port accesses for each of them */
-    STUCK_STEPS = 5000, /* steps without an instruction: it halts for good */
+    ACCESSES_MAX = 1 << 20, /* a REP INS may have 4 G elements */
+    ECHO_NS_MAX = 64,       /* the test's timers are due so soon at the latest */
+    ECHO_IN = 4,            /* port accesses for each of them */
+    STUCK_STEPS = 5000,     /* steps without anything done: it halts for good */
     BACKOFF_MAX = 24,
     WORKER_NS_MAX = 200000,
 };
@@ -112,9 +113,9 @@ struct run {
     unsigned every; /* SLICES: instructions; ACCESSES: accesses; 0: random */
     struct rng rng; /* of the disturbance */
     struct timer slice, echo;
-    uint64_t slice_insns; /* when the last one was ended */
-    unsigned backoff;     /* while the guest halts they become longer */
-    uint64_t accesses;
+    uint64_t slice_insns;            /* when the last one was ended */
+    unsigned backoff;                /* while the guest halts they become longer */
+    uint64_t accesses, accesses_max; /* max: there it ends */
     /* between the processor and the board */
     struct addr_space ports;
     struct region all;
@@ -168,7 +169,9 @@ static void see(struct run *run, enum event_kind_seen kind, uint16_t port, unsig
 
 static void kick_in_access(struct run *run)
 {
-    run->accesses++;
+    if (++run->accesses == run->accesses_max) {
+        vm_request_quit(run->vm);
+    }
     if (run->disturbance == ACCESSES &&
         (run->every ? run->accesses % run->every == 0 : rng_once_in(&run->rng, 5))) {
         vcpu_kick(run->vm->cpu);
@@ -319,13 +322,14 @@ static struct vm *create(const char *options, struct vm_config *config, char *li
 }
 
 /* Until its limit, or until it halts for good. */
-static bool run_to_end(struct vm *vm)
+static bool run_to_end(const struct run *run)
 {
-    uint64_t wait_ns, insns = 0;
+    uint64_t wait_ns, progress = 0;
     unsigned stuck = 0;
 
     while (stuck < STUCK_STEPS) {
-        enum vm_next next = vm_step(vm, UINT64_MAX, &wait_ns);
+        enum vm_next next = vm_step(run->vm, UINT64_MAX, &wait_ns);
+        uint64_t before = progress;
 
         if (next == VM_NEXT_STOPPED) {
             return false;
@@ -333,8 +337,8 @@ static bool run_to_end(struct vm *vm)
         if (next == VM_NEXT_WAIT) {
             break;
         }
-        stuck = vm->cpu->insn_count == insns ? stuck + 1 : 0;
-        insns = vm->cpu->insn_count;
+        progress = run->vm->cpu->insn_count + run->accesses;
+        stuck = progress == before ? stuck + 1 : 0;
     }
     return true;
 }
@@ -372,7 +376,7 @@ static struct end run_vm(struct run *run, const char *options)
     if (run->disturbance == SIGNALS && pthread_create(&thread, NULL, send_signals, run) != 0) {
         abort();
     }
-    end.stuck = run_to_end(run->vm);
+    end.stuck = run_to_end(run);
     __atomic_store_n(&run->over, true, __ATOMIC_RELEASE);
     if (run->disturbance == SIGNALS) {
         pthread_join(thread, NULL);
@@ -434,17 +438,18 @@ static bool write_random_rom(uint64_t seed)
 
 struct guest {
     const char *name, *options;
-    uint64_t insns; /* to run */
+    uint64_t insns;    /* to run */
+    uint64_t accesses; /* of ports; it ends before that. 0: as many as it likes */
 };
 
 static const struct guest guests[] = {
-    {"working", "-bios " WORKING_ROM " -m 2 -hda disk.img -snapshot", 300000},
-    {"strings", "-bios " STRINGS_ROM " -m 4 -hda disk.img -snapshot", 100000},
+    {"working", "-bios " WORKING_ROM " -m 2 -hda disk.img -snapshot", 300000, 0},
+    {"strings", "-bios " STRINGS_ROM " -m 4 -hda disk.img -snapshot", 100000, 0},
     {"hostile",
      "-bios hostile.rom -m 8 -hda disk.img -drive file=disk.iso,media=cdrom,format=raw -snapshot "
      "-nic switch,segment=lan,model=e1000 -nic switch,segment=lan,model=ne2k_pci",
-     300000},
-    {"boot", NULL, 30000000},
+     300000, ACCESSES_MAX},
+    {"boot", NULL, 30000000, 0},
 };
 
 static const char *const engines[] = {"interp", "dbt"};
@@ -479,6 +484,7 @@ static struct end run_guest(const struct comparison *comparison, struct run *run
     uint64_t insns = comparison->options->insns ? comparison->options->insns : guest->insns;
     char line[LINE_SIZE];
 
+    run->accesses_max = guest->accesses;
     snprintf(line, sizeof(line), "%s -accel %s -limit insns=%llu",
              guest->options ? guest->options : comparison->options->boot, comparison->engine,
              (unsigned long long)insns);
