@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "monitor/monitor.h"
+#include "monitor/screendump.h"
 #include "ui/text_display.h"
+#include "ui/ui.h"
 #include "vm/clone.h"
 #include "vm/config.h"
 #include "vm/containment.h"
@@ -45,7 +47,8 @@ struct session {
     struct added *added;   /* what came later, the last first */
     const char *monitor_spec;
     struct monitor_host host;
-    unsigned vms; /* made so far */
+    unsigned vms;  /* made so far */
+    struct ui *ui; /* NULL: no windows */
     bool terminal_saved;
     struct termios terminal; /* as it was in the beginning */
 };
@@ -65,6 +68,7 @@ struct front_ends {
     const struct vm_config *config; /* as the user gave it */
     struct monitor *monitor;
     struct text_display *display;
+    struct ui_vm *window; /* NULL: none */
 };
 
 static int fail(const struct error *error)
@@ -79,6 +83,7 @@ static void close_front_ends(void *opaque)
 {
     struct front_ends *ends = opaque;
 
+    ui_vm_close(ends->window);
     text_display_destroy(ends->display);
     monitor_destroy(ends->monitor);
     free(ends);
@@ -139,6 +144,7 @@ static void vm_stopped(void *opaque, struct vm *vm)
 
     if (vm->broken) {
         leave_broken(session, ends);
+        ui_vm_break(ends->window, vm->reason);
     } else {
         vm->closing = NULL;
         close_front_ends(ends);
@@ -264,6 +270,24 @@ static void leave_terminal(int ready)
     }
 }
 
+/* A VM's screen: on the terminal, or in a window. With windows in the process all VMs are in the overview. */
+static int open_display(struct front_ends *ends, struct error *error)
+{
+    struct ui *ui = ends->session->ui;
+
+    if (ends->config->display == CONFIG_DISPLAY_TEXT) {
+        ends->display = text_display_create(ends->vm);
+    }
+    if (!ui && ends->config->display == CONFIG_DISPLAY_SDL) {
+        return error_set(error, -ENODEV,
+                         "display: sdl: a process has windows from its beginning or not at all");
+    }
+    if (ui) {
+        ends->window = ui_add(ui, ends->vm, ends->config->display == CONFIG_DISPLAY_SDL, error);
+    }
+    return ui && !ends->window ? -ENOMEM : 0;
+}
+
 /* ---- A run ---- */
 
 /* Front ends for a VM that was made, and the hypervisor's care. Takes it over, also on failure. */
@@ -279,12 +303,12 @@ static int attach_vm(struct session *session, struct vm *vm, const struct vm_con
     }
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
-    if (config->display == CONFIG_DISPLAY_TEXT) {
-        ends->display = text_display_create(vm);
-    }
     vm->closing = close_front_ends;
     vm->closing_opaque = ends;
-    result = hypervisor_add(session->hv, vm, name, weight, cap, error);
+    result = open_display(ends, error);
+    if (result == 0) {
+        result = hypervisor_add(session->hv, vm, name, weight, cap, error);
+    }
     if (result < 0) {
         vm_destroy(vm);
     }
@@ -332,6 +356,7 @@ static void session_close(struct session *session)
     }
     monitor_destroy(session->monitor);
     chardev_destroy(session->monitor_chardev);
+    ui_destroy(session->ui);
     stop_listening(session);
     hypervisor_destroy(session->hv);
     while (session->added) {
@@ -346,8 +371,23 @@ static void session_close(struct session *session)
     }
 }
 
+/* A window that nobody asked for may be missing. */
+static int open_windows(struct session *session, struct vm_config *config, struct error *error)
+{
+    if (config->display != CONFIG_DISPLAY_SDL) {
+        return 0;
+    }
+    session->ui = ui_create(session->hv, screendump_write, error);
+    if (!session->ui && config->window.implied) {
+        fprintf(stderr, "hypatia: note: %s; using -display text\n", error->text);
+        config->display = CONFIG_DISPLAY_TEXT;
+        return 0;
+    }
+    return session->ui ? 0 : -ENODEV;
+}
+
 /* The VM of a command line. */
-static int run(const struct vm_config *config)
+static int run(struct vm_config *config)
 {
     struct error error = {{0}};
     struct session session = {0};
@@ -358,6 +398,9 @@ static int run(const struct vm_config *config)
         return code;
     }
     result = session_open(&session, 1, &error);
+    if (result == 0) {
+        result = open_windows(&session, config, &error);
+    }
     if (result == 0) {
         result = add_vm(&session, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
     }
@@ -563,12 +606,29 @@ static int enter_sandbox(const struct lab *lab, struct error *error)
     return sandbox_enter(lab->sandbox, internet, error);
 }
 
+/* One VM that wants a window is enough: then all are in the overview. */
+static int open_lab_windows(struct session *session, const struct lab *lab, struct error *error)
+{
+    for (unsigned i = 0; i < lab->count && !session->ui; i++) {
+        if (lab->vm[i].config.display == CONFIG_DISPLAY_SDL) {
+            session->ui = ui_create(session->hv, screendump_write, error);
+            if (!session->ui) {
+                return error_prefix(error, -ENODEV, "[vm \"%s\"]", lab->vm[i].config.name);
+            }
+        }
+    }
+    return 0;
+}
+
 static int run_lab(const struct lab *lab)
 {
     struct error error = {{0}};
     struct session session = {.several = true, .lab = lab};
     int result = session_open(&session, lab->pcpus, &error);
 
+    if (result == 0) {
+        result = open_lab_windows(&session, lab, &error);
+    }
     for (unsigned i = 0; result == 0 && i < lab->count; i++) {
         result = add_lab_vm(&session, &lab->vm[i], &error);
     }

@@ -23,5 +23,6 @@ rom_\name\()_size:
         embed   bootrom, "bootrom.bin"
         embed   bootopt, "bootopt.bin"
         embed   kernel, "alexandria.img"
+        embed   font, "font.bin"
 
         .section .note.GNU-stack, "", @progbits

@@ -394,16 +394,18 @@ static int parse_nographic(struct vm_config *config, const char *value, struct e
 
 static int parse_display(struct vm_config *config, const char *value, struct error *error)
 {
-    if (!strcmp(value, "none")) {
-        config->display = CONFIG_DISPLAY_NONE;
-    } else if (!strcmp(value, "text")) {
-        config->display = CONFIG_DISPLAY_TEXT;
-    } else if (!strcmp(value, "help")) {
-        printf("none\ntext\n");
+    if (!strcmp(value, "help")) {
+        printf("none\ntext\nsdl\n");
         return PARSE_DONE;
-    } else {
-        return error_set(error, -EINVAL, "-display: unknown display '%s' (known: none, text)", value);
     }
+    return config_parse_display(config, value, error);
+}
+
+static int parse_full_screen(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    (void)error;
+    config->window.full_screen = true;
     return 0;
 }
 
@@ -529,8 +531,7 @@ static int parse_nodefaults(struct vm_config *config, const char *value, struct 
 static int parse_not_yet(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
-    return error_set(error, -EINVAL, "'%s': this version has no gdb stub, migration or windows",
-                     value ? value : "-s, -full-screen");
+    return error_set(error, -EINVAL, "'%s': this version has no gdb stub or migration", value ? value : "-s");
 }
 
 static int parse_loadvm(struct vm_config *config, const char *value, struct error *error)
@@ -780,10 +781,11 @@ static const struct option options[] = {
     {"incoming", "URI", NULL, parse_not_yet},
     {"readconfig", "FILE", NULL, parse_not_yet},
     {"qmp", "DEV", NULL, parse_not_yet},
-    {"full-screen", NULL, NULL, parse_not_yet},
     {"nographic", NULL, "no window; serial port and monitor on this terminal, Ctrl-a h for help",
      parse_nographic},
-    {"display", "none|text", "where the screen goes", parse_display},
+    {"display", "none|text|sdl[,host-key=..]", "where the screen goes (default: a window, if DISPLAY is set)",
+     parse_display},
+    {"full-screen", NULL, "begin with the window as large as the screen", parse_full_screen},
     {"vga", "std|none", "display adapter", parse_vga},
     {"serial", "DEV", "serial port, up to two: stdio, mon:stdio, file:F, pty, tcp:.., unix:.., null, none",
      parse_serial},
@@ -862,13 +864,17 @@ void config_init(struct vm_config *config)
     config->cpu_model = cpu_model_find(NULL);
     config->cpu_features = config->cpu_model->features;
     config->vga = true;
-    config->display = CONFIG_DISPLAY_TEXT;
+    config->display = CONFIG_DISPLAY_DEFAULT;
+    config->window.host_key = KEY_RIGHT_CTRL;
     config->icount_shift = 3;
     config->icount_sleep = true;
 }
 
 int config_check(struct vm_config *config, struct error *error)
 {
+    if (config_choose_display(config, error) < 0) {
+        return -EINVAL;
+    }
     if (net_config_check(&config->net, error) < 0) {
         return -EINVAL;
     }
@@ -881,7 +887,7 @@ int config_check(struct vm_config *config, struct error *error)
             "-m: more than 3G needs a processor with 36 address bits; '%s' has %u (try -cpu pentium3)",
             config->cpu_model->name, config->cpu_model->phys_bits);
     }
-    if (config->daemonize && (config->nographic || config->display == CONFIG_DISPLAY_TEXT)) {
+    if (config->daemonize && (config->nographic || config->display != CONFIG_DISPLAY_NONE)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
     }
     if (config->result_file && config->sandbox == SANDBOX_NO_FILES) {

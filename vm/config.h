@@ -19,7 +19,12 @@
 enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
 enum { CONFIG_IDE_DRIVES = 4, CONFIG_FLOPPY_DRIVES = 2 };
 
-enum config_display { CONFIG_DISPLAY_NONE, CONFIG_DISPLAY_TEXT };
+enum config_display {
+    CONFIG_DISPLAY_NONE,
+    CONFIG_DISPLAY_TEXT,
+    CONFIG_DISPLAY_SDL,
+    CONFIG_DISPLAY_DEFAULT /* until config_check() */
+};
 enum config_accel {
     CONFIG_ACCEL_DEFAULT,
     CONFIG_ACCEL_INTERP,
@@ -52,6 +57,15 @@ struct config_drive {
     char serial[21];
 };
 
+/* -display sdl: how its window behaves. */
+struct config_window {
+    unsigned host_key; /* enum key: with it, keys are for us and not for the guest */
+    unsigned scale;    /* percent; 0: as the screen is */
+    bool integer;      /* whole multiples of the guest's pixels only */
+    bool full_screen, no_close;
+    bool implied; /* nobody asked for a window, but there is a display server */
+};
+
 struct vm_config {
     const char *name;
     const char *uuid;
@@ -80,6 +94,7 @@ struct vm_config {
 
     bool nographic;
     enum config_display display;
+    struct config_window window;
     bool vga;
     const char *serial[CONFIG_MAX_SERIAL]; /* NULL: the default */
     unsigned serial_count;
@@ -151,6 +166,11 @@ int config_check(struct vm_config *config, struct error *error);
 
 /* "512", "512M", "1G", "64K": MiB by default. */
 bool config_parse_size(const char *text, uint64_t *bytes);
+
+/* -display's value; what a VM without the option gets; "sdl" and the like. */
+int config_parse_display(struct vm_config *config, const char *value, struct error *error);
+int config_choose_display(struct vm_config *config, struct error *error);
+const char *config_display_name(enum config_display display);
 
 /* The pieces of config_parse() that deal with drives: -drive's value; a file for drive `index` of the shorthands. */
 int config_parse_drive(struct vm_config *config, const char *value, struct error *error);

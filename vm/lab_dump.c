@@ -96,7 +96,7 @@ static void print_vm(const struct dump *dump, const struct vm_config *config, FI
 
     fprintf(out, "[vm \"%s\"]\n", config->name);
     if (!find_setting(dump, "display") && !find_setting(dump, "nographic")) {
-        print_setting(out, "display", config->display == CONFIG_DISPLAY_TEXT ? "text" : "none");
+        print_setting(out, "display", config_display_name(config->display));
     }
     for (unsigned i = 0; i < dump->count; i++) {
         const struct config_setting *setting = &dump->settings[i];

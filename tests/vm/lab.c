@@ -18,6 +18,8 @@ static void enter(void)
     strcpy(folder, "/tmp/hypatia-lab-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     cr_assert_eq(chdir(folder), 0);
+    unsetenv("DISPLAY"); /* the default display depends on them */
+    unsetenv("WAYLAND_DISPLAY");
 }
 
 static void leave(void)
