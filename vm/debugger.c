@@ -315,6 +315,17 @@ int debugger_set_enabled(struct vm *vm, unsigned id, bool enabled, struct error 
     return 0;
 }
 
+int debugger_set_ignore(struct vm *vm, unsigned id, uint64_t count, struct error *error)
+{
+    struct point *point = find_point(vm->debugger, id);
+
+    if (!point) {
+        return no_such_point(id, error);
+    }
+    point->state.point.ignore = count;
+    return 0;
+}
+
 unsigned debugger_points(struct vm *vm, struct debug_point_state *state, unsigned max)
 {
     const struct debugger *debugger = vm->debugger;
@@ -355,6 +366,7 @@ static bool meet(struct debugger *debugger, struct point *point, const struct de
         debugger->found.reason = DEBUG_STOP_POINT;
         debugger->found.point = point->state.id;
         debugger->found.kind = point->state.point.kind;
+        debugger->found.owner = point->state.point.owner;
     }
     return true;
 }

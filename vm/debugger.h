@@ -76,6 +76,7 @@ struct debug_stop {
     enum debug_reason reason;
     unsigned point;       /* DEBUG_STOP_POINT: its id */
     enum debug_kind kind; /* and what it was */
+    const void *owner;    /* and whose */
     uint64_t address;     /* of the access, linear or port; of the instruction */
     gpa_t physical;       /* the same; UINT64_MAX: it has none */
     unsigned size;        /* of the access, bytes */

@@ -323,6 +323,10 @@ ENGINE_TEST(conditions_and_ignore_counts_choose_the_hit)
     id = add_point(vm, &(struct debug_point){.kind = DEBUG_EXECUTE, .address = CODE + 2, .ignore = 10});
     assert_point(run(vm), id, CODE + 2);
     cr_assert_eq(reg32(vm->cpu, RAX), 1010u);
+    cr_assert_eq(debugger_set_ignore(vm, id, 5, NULL), 0);
+    assert_point(run(vm), id, CODE + 2);
+    cr_assert_eq(reg32(vm->cpu, RAX), 1016u);
+    cr_assert_eq(debugger_set_ignore(vm, id + 1, 5, NULL), -EINVAL);
     vm_destroy(vm);
 }
 
