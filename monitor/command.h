@@ -60,5 +60,7 @@ bool command_fail(struct command_call *call, const char *format, ...) __attribut
 bool command_usage(struct command_call *call);
 /* Word i as a value: a number, a register, a symbol, any expression (monitor/expression.h). False: failed, said why. */
 bool command_value(struct command_call *call, unsigned i, uint64_t *value);
+/* The same of all words from i on: an expression with blanks in it. */
+bool command_tail_value(struct command_call *call, unsigned i, uint64_t *value);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The monitor's commands as a whole: the groups, how a line is split and finds its row of a table, and help.
+ * The monitor's commands as a whole: the groups, how a line is split and finds its row of a table, and how it is answered.
  *
  * A line is words separated by blanks. "..." holds a word together, and in it \" and \\ stand for " and \. A name has up
  * to three words, and of several that fit the longest is meant. What stands behind a slash at the name is a format, for the
@@ -11,12 +11,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "monitor/expression.h"
 #include "monitor/groups.h"
 
 /* In the order of the manual. */
 const struct command_group *const command_groups[] = {
-    &general_group,    &machine_group,  &info_group,   &memory_group,      &paging_group,   &walk_group,
-    &descriptor_group, &register_group, &shadow_group, &translation_group, &snapshot_group, &lab_group,
+    &general_group,  &machine_group,    &info_group,     &memory_group, &paging_group,
+    &walk_group,     &descriptor_group, &register_group, &shadow_group, &translation_group,
+    &snapshot_group, &lab_group,        &script_group,
 };
 const size_t command_group_count = ARRAY_LEN(command_groups);
 
@@ -160,21 +162,35 @@ bool command_fail(struct command_call *call, const char *format, ...)
 
 bool command_usage(struct command_call *call)
 {
-    return command_fail(call, "usage: %s%s%s", call->command->name,
-                        *call->command->arguments && !takes_format(call->command) ? " " : "",
-                        call->command->arguments);
+    fprintf(call->out, "usage: ");
+    command_print_usage(call->command, call->out);
+    fputc('\n', call->out);
+    return false;
+}
+
+/* Without a VM there is nothing that an expression could be about but numbers. */
+static bool evaluate(struct command_call *call, const char *text, uint64_t *value)
+{
+    struct error error;
+    char *end;
+
+    if (call->vm) {
+        return expression_evaluate(text, call->vm, value, &error) == 0 ||
+               command_fail(call, "%s", error.text);
+    }
+    errno = 0;
+    *value = strtoull(text, &end, 0);
+    return (!errno && end != text && !*end) || command_fail(call, "'%s' is not a number", text);
 }
 
 bool command_value(struct command_call *call, unsigned i, uint64_t *value)
 {
-    char *end;
+    return evaluate(call, call->word[i], value);
+}
 
-    errno = 0;
-    *value = strtoull(call->word[i], &end, 0);
-    if (errno || end == call->word[i] || *end) {
-        return command_fail(call, "'%s' is not a number", call->word[i]);
-    }
-    return true;
+bool command_tail_value(struct command_call *call, unsigned i, uint64_t *value)
+{
+    return evaluate(call, call->tail[i], value);
 }
 
 /* Run a command for one VM: a VM's own monitor has it, the lab's takes it. */
@@ -199,6 +215,24 @@ static bool run_for_vm(struct command_call *call)
     return done;
 }
 
+/* "sched bogus" is answered by what there is. */
+static bool unknown(struct command_call *call, const struct command_line *line)
+{
+    for (size_t i = 0; i < command_group_count; i++) {
+        for (size_t j = 0; j < command_groups[i]->count; j++) {
+            const char *name = command_groups[i]->commands[j].name;
+            size_t length = strcspn(name, " ");
+
+            if (name[length] && strlen(line->word[0]) == length && !strncmp(name, line->word[0], length)) {
+                return command_fail(call, "unknown command '%s%s%s' (help %s lists what there is)",
+                                    line->word[0], line->count > 1 ? " " : "",
+                                    line->count > 1 ? line->word[1] : "", line->word[0]);
+            }
+        }
+    }
+    return command_fail(call, "unknown command '%s' (help lists them)", line->word[0]);
+}
+
 bool command_execute(struct monitor_session *session, const char *text, FILE *out, json_t **data)
 {
     struct command_call call = {.session = session, .vm = session->vm, .out = out};
@@ -216,7 +250,7 @@ bool command_execute(struct monitor_session *session, const char *text, FILE *ou
     }
     call.command = command_find(&line, &words, &call.format);
     if (!call.command) {
-        return command_fail(&call, "unknown command '%s' (help lists them)", line.word[0]);
+        return unknown(&call, &line);
     }
     call.count = line.count - words;
     for (unsigned i = 0; i < call.count; i++) {
@@ -231,66 +265,78 @@ bool command_execute(struct monitor_session *session, const char *text, FILE *ou
     return done;
 }
 
-bool monitor_execute(struct monitor_session *session, const char *text, FILE *out)
+/* A text as a string. What is no UTF-8 has no place in JSON. */
+static json_t *json_of(const char *text, size_t length)
 {
-    json_t *data;
-    bool done = command_execute(session, text, out, &data);
+    json_t *string = json_stringn(text, length);
+    char *clean = string ? NULL : strndup(text, length);
 
+    for (char *at = clean; at && *at; at++) {
+        *at = (char)((unsigned char)*at < 0x80 ? *at : '?');
+    }
+    if (clean) {
+        string = json_string(clean);
+    }
+    free(clean);
+    return string;
+}
+
+/* The text's lines, each a string. */
+static json_t *lines_of(const char *text)
+{
+    json_t *lines = json_array();
+
+    for (const char *end; *text; text = end) {
+        size_t length = strcspn(text, "\n");
+
+        end = text + length + (text[length] == '\n');
+        json_array_append_new(lines, json_of(text, length));
+    }
+    return lines;
+}
+
+/* -j COMMAND: {"command": ..., "ok": true, "data": ... or "text": [lines]} or {..., "ok": false, "error": ...}, on a line. */
+static bool execute_json(struct monitor_session *session, const char *text, FILE *out)
+{
+    json_t *answer = json_object(), *data = NULL;
+    char *said = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&said, &length);
+    bool done = memory && command_execute(session, text, memory, &data);
+
+    if (!memory || fclose(memory) != 0) {
+        json_decref(answer);
+        return false;
+    }
+    json_object_set_new(answer, "command", json_of(text, strlen(text)));
+    json_object_set_new(answer, "ok", json_boolean(done));
+    if (!done) {
+        size_t end = length > 0 && said[length - 1] == '\n' ? length - 1 : length;
+
+        json_object_set_new(answer, "error", json_of(said, end));
+    } else if (data) {
+        json_object_set(answer, "data", data);
+    } else {
+        json_object_set_new(answer, "text", lines_of(said));
+    }
+    json_dumpf(answer, out, JSON_COMPACT | JSON_ENSURE_ASCII);
+    fputc('\n', out);
     json_decref(data);
+    json_decref(answer);
+    free(said);
     return done;
 }
 
-/* ---- help ---- */
-
-static bool begins_with_word(const char *name, const char *word)
+bool monitor_execute(struct monitor_session *session, const char *text, FILE *out)
 {
-    size_t length = strlen(word);
+    json_t *data;
+    bool done;
 
-    return !strncmp(name, word, length) && (!name[length] || name[length] == ' ');
-}
-
-unsigned command_print_list(const char *first, FILE *out)
-{
-    unsigned count = 0;
-
-    for (size_t i = 0; i < command_group_count; i++) {
-        for (size_t j = 0; j < command_groups[i]->count; j++) {
-            const struct command *command = &command_groups[i]->commands[j];
-            char left[128];
-
-            if (first && !begins_with_word(command->name, first)) {
-                continue;
-            }
-            snprintf(left, sizeof(left), "%s%s%s", command->name, takes_format(command) ? "" : " ",
-                     command->arguments);
-            fprintf(out, "%-28s %s\n", left, command->help);
-            count++;
-        }
+    text += strspn(text, " \t");
+    if (!strncmp(text, "-j", 2) && (text[2] == ' ' || text[2] == '\t')) {
+        return execute_json(session, text + 3 + strspn(text + 3, " \t"), out);
     }
-    return count;
+    done = command_execute(session, text, out, &data);
+    json_decref(data);
+    return done;
 }
-
-static bool run_help(struct command_call *call)
-{
-    if (command_print_list(call->count ? call->word[0] : NULL, call->out) == 0) {
-        return command_fail(call, "unknown command '%s' (help lists them)", call->word[0]);
-    }
-    return true;
-}
-
-static bool run_quit(struct command_call *call)
-{
-    if (call->vm) {
-        vm_request_quit(call->vm);
-    } else {
-        hypervisor_quit(call->session->hv);
-    }
-    return true;
-}
-
-static const struct command commands[] = {
-    {"help", "?", "[COMMAND]", "what commands there are", NULL, true, 0, 1, run_help},
-    {"quit", "q", "", "end the VM; from the lab's monitor all of them", NULL, true, 0, 0, run_quit},
-};
-
-const struct command_group general_group = {"General", commands, ARRAY_LEN(commands)};

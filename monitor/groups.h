@@ -9,7 +9,7 @@
 
 #include "monitor/command.h"
 
-extern const struct command_group general_group;     /* commands.c */
+extern const struct command_group general_group;     /* help_commands.c */
 extern const struct command_group machine_group;     /* machine_commands.c */
 extern const struct command_group info_group;        /* info_commands.c */
 extern const struct command_group memory_group;      /* memory_commands.c */
@@ -20,6 +20,7 @@ extern const struct command_group register_group;    /* register_commands.c */
 extern const struct command_group shadow_group;      /* shadow_commands.c */
 extern const struct command_group translation_group; /* translation_commands.c */
 extern const struct command_group snapshot_group;    /* snapshot_commands.c */
+extern const struct command_group script_group;      /* script_commands.c */
 extern const struct command_group lab_group;         /* lab_commands.c */
 
 extern const struct command_group *const command_groups[];
@@ -43,7 +44,9 @@ const struct command *command_find(struct command_line *line, unsigned *words, c
 /* Run one line as monitor_execute() does, but leave what is not text in *data, for the caller to free (NULL: nothing). */
 bool command_execute(struct monitor_session *session, const char *text, FILE *out, json_t **data);
 
-/* Print the rows whose names begin with `first` as their first word (NULL: all), one a line. How many. */
-unsigned command_print_list(const char *first, FILE *out);
+/* Name and arguments, as one types them. */
+void command_print_usage(const struct command *command, FILE *out);
+/* Print the rows whose names begin with these words ("": all), one a line, perhaps with their groups' titles. How many. */
+unsigned command_print_list(const char *words, bool titles, FILE *out);
 
 #endif

@@ -78,7 +78,7 @@ static bool run_info(struct command_call *call)
         return command_fail(call, "info: there is no '%s' (info lists what there is, info qtree the devices)",
                             call->word[0]);
     }
-    command_print_list("info", call->out);
+    command_print_list("info", false, call->out);
     return true;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Memory and ports: x, xp, i, o, gva2gpa, memsave, pmemsave.
+ * Memory and ports: x, xp, print, i, o, gva2gpa, memsave, pmemsave.
  *
  * Reading memory has no effect on devices or on accessed bits; reading a port has whatever effect it has for the guest.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cpu/insn.h"
 #include "monitor/groups.h"
@@ -135,7 +136,7 @@ static bool dump(struct command_call *call, bool physical)
     struct dump_format format;
     uint64_t address;
 
-    if (!parse_format(call, &format) || !command_value(call, 0, &address)) {
+    if (!parse_format(call, &format) || !command_tail_value(call, 0, &address)) {
         return false;
     }
     return format.letter == 'i' ? dump_instructions(call, physical, address, format.count)
@@ -179,12 +180,37 @@ static bool run_o(struct command_call *call)
     return true;
 }
 
+/* print/FORMAT EXPR */
+static bool run_print(struct command_call *call)
+{
+    struct dump_format format;
+    uint64_t value;
+
+    if (!parse_format(call, &format) || !command_tail_value(call, 0, &value)) {
+        return false;
+    }
+    if (!strpbrk(call->format, "bhwg")) {
+        format.size = value >> 32 ? 8 : 4;
+    }
+    if (format.letter == 'i') {
+        return command_fail(call, "print shows values (x/i shows instructions)");
+    }
+    if (format.letter == 'x') {
+        fprintf(call->out, " 0x%llx", (unsigned long long)value);
+    } else {
+        print_value(call->out, &format, value);
+    }
+    fputc('\n', call->out);
+    call->data = json_pack("{s:I}", "value", (json_int_t)value);
+    return true;
+}
+
 static bool run_gva2gpa(struct command_call *call)
 {
     struct pagewalk walk;
     uint64_t address;
 
-    if (!command_value(call, 0, &address)) {
+    if (!command_tail_value(call, 0, &address)) {
         return false;
     }
     if (!pagewalk(&call->vm->cpu->paging, address, PAGEWALK_READ, &walk)) {
@@ -238,13 +264,22 @@ static bool run_pmemsave(struct command_call *call)
     return save(call, true);
 }
 
+#define FORMATS                                                                                              \
+    "FMT is a count, a letter (x d u o c i: hexadecimal, signed, unsigned, octal, character, instruction) "  \
+    "and a size "                                                                                            \
+    "(b h w g: 1, 2, 4, 8 bytes)."
+
 static const struct command commands[] = {
-    {"x", NULL, "/FMT ADDR", "dump memory at a linear address (x d u o c i, b h w g)", NULL, false, 1, 1,
-     run_x},
-    {"xp", NULL, "/FMT ADDR", "dump memory at a physical address", NULL, false, 1, 1, run_xp},
-    {"i", NULL, "/FMT PORT", "read an I/O port", NULL, false, 1, 1, run_i},
+    {"x", NULL, "/FMT ADDR", "dump memory at a linear address", FORMATS, false, 1, COMMAND_WORDS_MAX, run_x},
+    {"xp", NULL, "/FMT ADDR", "dump memory at a physical address", FORMATS, false, 1, COMMAND_WORDS_MAX,
+     run_xp},
+    {"print", "p", "/FMT EXPR", "the value of an expression",
+     "Registers ($eax, $cr3), symbols, memory in brackets, and C's operators; see docs/monitor.md.", false, 1,
+     COMMAND_WORDS_MAX, run_print},
+    {"i", NULL, "/FMT PORT", "read an I/O port", "The device does what it does when the guest reads.", false,
+     1, 1, run_i},
     {"o", NULL, "/FMT PORT VALUE", "write an I/O port", NULL, false, 2, 2, run_o},
-    {"gva2gpa", NULL, "ADDR", "translate a linear address", NULL, false, 1, 1, run_gva2gpa},
+    {"gva2gpa", NULL, "ADDR", "translate a linear address", NULL, false, 1, COMMAND_WORDS_MAX, run_gva2gpa},
     {"memsave", NULL, "ADDR SIZE FILE", "save memory by linear address", NULL, false, 3, 3, run_memsave},
     {"pmemsave", NULL, "ADDR SIZE FILE", "save memory by physical address", NULL, false, 3, 3, run_pmemsave},
 };

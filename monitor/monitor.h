@@ -43,4 +43,7 @@ void monitor_destroy(struct monitor *monitor);
 /* Run one command line, writing to `out`. False: it failed, and `out` says why. */
 bool monitor_execute(struct monitor_session *session, const char *line, FILE *out);
 
+/* The reference of all commands: form is "text", "man" (a manual page) or "markdown". -EINVAL: it is none of these. */
+int monitor_write_manual(const char *form, FILE *out);
+
 #endif
