@@ -17,7 +17,7 @@
 #define LOG_DEFAULT_LIMIT (64 * MIB)
 #define LOG_ALL                                                                                              \
     (LOG_INT | LOG_CPU_RESET | LOG_GUEST_ERRORS | LOG_UNIMP | LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC |          \
-     LOG_MMU | LOG_JIT)
+     LOG_MMU | LOG_JIT | LOG_CALLS | LOG_INTERRUPTS | LOG_EXCEPTIONS | LOG_IO)
 
 const struct log_item log_items[] = {
     {"int", "interrupts and exceptions as they are delivered", LOG_INT},
@@ -27,7 +27,11 @@ const struct log_item log_items[] = {
     {"in_asm", "guest instructions as they are first decoded", LOG_IN_ASM},
     {"out_asm", "host code as it is generated", LOG_OUT_ASM},
     {"exec", "every block or instruction executed", LOG_EXEC},
-    {"mmu", "page walks, flushes and shadow fills", LOG_MMU},
+    {"mmu", "page faults, CR3 loads and flushes", LOG_MMU},
+    {"calls", "calls, indented by their depth", LOG_CALLS},
+    {"interrupts", "interrupts as they are delivered, a line each", LOG_INTERRUPTS},
+    {"exceptions", "exceptions as they are delivered, a line each", LOG_EXCEPTIONS},
+    {"io", "accesses to ports and to devices' memory", LOG_IO},
     {"jit", "what the translator counted, at the end", LOG_JIT},
     {"all", "all of the above", LOG_ALL},
     {"none", "nothing", 0},
@@ -39,7 +43,7 @@ void log_init(struct log *log)
     *log = (struct log){.stream = stderr, .byte_limit = LOG_DEFAULT_LIMIT};
 }
 
-void log_fini(struct log *log)
+void log_close(struct log *log)
 {
     if (log->close_stream) {
         fclose(log->stream);
@@ -47,6 +51,13 @@ void log_fini(struct log *log)
     log->stream = stderr;
     log->close_stream = false;
     log->mask = 0;
+    log->bytes_written = 0;
+    log->lines_dropped = 0;
+}
+
+void log_fini(struct log *log)
+{
+    log_close(log);
 }
 
 int log_open(struct log *log, const char *path, struct error *error)

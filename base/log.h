@@ -20,8 +20,12 @@ enum log_category {
     LOG_IN_ASM = 1u << 4,       /* guest instructions as they are first decoded */
     LOG_OUT_ASM = 1u << 5,      /* host code as it is generated */
     LOG_EXEC = 1u << 6,         /* every block or instruction executed */
-    LOG_MMU = 1u << 7,          /* page walks, flushes, shadow fills */
+    LOG_MMU = 1u << 7,          /* page faults, CR3 loads, flushes */
     LOG_JIT = 1u << 8,          /* the translator's counts, at the end */
+    LOG_CALLS = 1u << 9,        /* calls, indented by their depth */
+    LOG_INTERRUPTS = 1u << 10,  /* interrupts, a line each */
+    LOG_EXCEPTIONS = 1u << 11,  /* exceptions, a line each */
+    LOG_IO = 1u << 12,          /* accesses to ports and devices */
 };
 
 struct log {
@@ -40,6 +44,8 @@ void log_fini(struct log *log);
 /* Send the log to a file (truncated). -errno with the text on failure. */
 struct error;
 int log_open(struct log *log, const char *path, struct error *error);
+/* Back to stderr, with everything off. */
+void log_close(struct log *log);
 
 /* Parse "int,cpu_reset,..." into *mask. -EINVAL names the unknown item. */
 int log_parse_mask(const char *items, uint32_t *mask, struct error *error);
@@ -55,6 +61,12 @@ extern const struct log_item log_items[];
 static inline bool log_enabled(const struct log *log, uint32_t category)
 {
     return UNLIKELY((log->mask & category) != 0);
+}
+
+/* The limit was reached and has been reported: nothing is written any more. */
+static inline bool log_full(const struct log *log)
+{
+    return log->lines_dropped != 0;
 }
 
 /* Write when the category is on. `log` may be NULL (unit tests): then nothing is written. */

@@ -21,6 +21,7 @@
 #include "cpu/access_inline.h"
 #include "cpu/interp.h"
 #include "cpu/points.h"
+#include "cpu/trace.h"
 
 enum {
     INTERP_SLICE = 200, /* instructions to interpret where nothing can be translated, before looking again */
@@ -679,6 +680,8 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
         }
         if (insns == 0 && (attention(cpu) || cpu->halted)) {
             insns = 1;
+        } else if (insns == 0 && tracing(cpu, TRACE_SINGLE)) {
+            insns = INTERP_SLICE; /* only the interpreter shows every instruction */
         } else if (insns == 0) {
             promote_now(x);
             if (fpu_mode(x) == MODE_NONE) {

@@ -15,6 +15,7 @@
 #include "cpu/access_inline.h"
 
 #include "cpu/points.h"
+#include "cpu/trace.h"
 
 /* ---- Segmentation --------------------------------------------------------------------------------------- */
 
@@ -118,6 +119,9 @@ static void read_device(struct vcpu *cpu, gpa_t gpa, uint8_t *bytes, unsigned si
     while (size) {
         unsigned chunk = chunk_size(size);
         uint64_t value = addr_space_read(cpu->wiring.mem, gpa, chunk);
+        if (tracing(cpu, LOG_IO)) {
+            trace_device(cpu, false, gpa, chunk, value);
+        }
         memcpy(bytes, &value, chunk);
         gpa += chunk;
         bytes += chunk;
@@ -132,6 +136,9 @@ static void write_device(struct vcpu *cpu, gpa_t gpa, const uint8_t *bytes, unsi
         unsigned chunk = chunk_size(size);
         uint64_t value = 0;
         memcpy(&value, bytes, chunk);
+        if (tracing(cpu, LOG_IO)) {
+            trace_device(cpu, true, gpa, chunk, value);
+        }
         addr_space_write(cpu->wiring.mem, gpa, value, chunk);
         gpa += chunk;
         bytes += chunk;

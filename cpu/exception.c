@@ -29,6 +29,7 @@
 #include "cpu/descriptor.h"
 #include "cpu/exec.h"
 #include "cpu/points.h"
+#include "cpu/trace.h"
 
 #define ERROR_EXT 1u
 #define ERROR_IDT 2u
@@ -64,6 +65,7 @@ static void log_event(struct vcpu *cpu, const struct event *event)
 {
     struct log *log = cpu->wiring.log;
 
+    trace_event(cpu, event->kind, event->vector, event->has_error, event->error_code);
     if (!log || !log_enabled(log, LOG_INT)) {
         return;
     }

@@ -21,6 +21,7 @@
 #include "cpu/exec.h"
 #include "cpu/icache.h"
 #include "cpu/points.h"
+#include "cpu/trace.h"
 
 enum {
     INSN_BYTES_MAX = 15,
@@ -124,23 +125,6 @@ bool interp_peek(struct vcpu *cpu, struct insn *insn)
 
 /* ---- Tracing -------------------------------------------------------------------------------------------- */
 
-static bool tracing(const struct vcpu *cpu, uint32_t category)
-{
-    return cpu->wiring.log && log_enabled(cpu->wiring.log, category);
-}
-
-static void trace_insn(const struct vcpu *cpu, uint32_t category, uint64_t rip, const struct insn *insn)
-{
-    char text[96], hex[2 * INSN_BYTES_MAX + 1] = "";
-
-    for (unsigned i = 0; i < insn->length; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", insn->bytes[i]);
-    }
-    insn_format(insn, rip, text, sizeof(text));
-    log_printf(cpu->wiring.log, category, "%04x:%08x  %-22s %s\n", cpu->seg[SEG_CS].selector, (uint32_t)rip,
-               hex, text);
-}
-
 static void trace_run(const struct vcpu *cpu, const struct run *run)
 {
     uint64_t rip = cpu->rip;
@@ -183,6 +167,7 @@ static inline bool execute(struct vcpu *cpu, const struct insn *insn)
 /* An instruction that is in no run. A debugger's point may lie there; what is in runs has none. */
 static bool execute_single(struct vcpu *cpu)
 {
+    uint64_t rip = cpu->rip;
     struct insn insn;
 
     if (UNLIKELY(cpu->points != NULL) && points_reached(cpu, insn_linear(cpu))) {
@@ -190,9 +175,13 @@ static bool execute_single(struct vcpu *cpu)
     }
     TRY(fetch_insn(cpu, &insn));
     if (tracing(cpu, LOG_EXEC)) {
-        trace_insn(cpu, LOG_EXEC, cpu->rip, &insn);
+        trace_insn(cpu, LOG_EXEC, rip, &insn);
     }
-    return execute(cpu, &insn);
+    TRY(execute(cpu, &insn));
+    if (tracing(cpu, LOG_CALLS)) {
+        trace_call(cpu, rip, &insn);
+    }
+    return true;
 }
 
 /* The decoded run at cpu->rip; NULL when the instruction there must be fetched alone. */
@@ -384,7 +373,7 @@ static bool must_leave(struct vcpu *cpu, enum vcpu_exit *why)
 /* Execute from rip on: one instruction when every one is to be seen, else as many as go. */
 static bool execute_some(struct vcpu *cpu)
 {
-    return tracing(cpu, LOG_EXEC) ? execute_single(cpu) : execute_code(cpu);
+    return tracing(cpu, TRACE_SINGLE) ? execute_single(cpu) : execute_code(cpu);
 }
 
 bool interp_deliver(struct vcpu *cpu)

@@ -16,6 +16,7 @@
 #include "cpu/exec.h"
 #include "cpu/insn.h"
 #include "cpu/points.h"
+#include "cpu/trace.h"
 
 #define TSS32_MIN_LIMIT   0x67u
 #define TSS32_IO_MAP_BASE 0x66u
@@ -62,6 +63,9 @@ bool io_read(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t *value)
         debug_check_io(cpu, port, size);
     }
     *value = cpu->wiring.io ? (uint32_t)addr_space_read(cpu->wiring.io, port, size) : UINT32_MAX;
+    if (tracing(cpu, LOG_IO)) {
+        trace_port(cpu, false, port, size, *value);
+    }
     if (UNLIKELY(cpu->points != NULL)) {
         points_port(cpu, port, size, *value, false);
     }
@@ -74,6 +78,9 @@ bool io_write(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t value)
     TRY(io_check(cpu, port, size));
     if (UNLIKELY(cpu->data_breakpoints)) {
         debug_check_io(cpu, port, size);
+    }
+    if (tracing(cpu, LOG_IO)) {
+        trace_port(cpu, true, port, size, value);
     }
     if (cpu->wiring.io) {
         addr_space_write(cpu->wiring.io, port, value, size);

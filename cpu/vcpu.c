@@ -23,6 +23,7 @@
 #include "cpu/icache.h"
 #include "cpu/points.h"
 #include "cpu/system.h"
+#include "cpu/trace.h"
 #include "mmu/shadow.h"
 
 /* ---- Attention ------------------------------------------------------------------------------------------ */
@@ -75,6 +76,9 @@ void vcpu_shorten(struct vcpu *cpu, uint64_t insns)
 
 void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global)
 {
+    if (tracing(cpu, LOG_MMU)) {
+        trace_flush(cpu, keep_global ? "flush but global, CR3" : "flush all, CR3", cpu->cr3);
+    }
     tlb_flush(cpu->tlb, keep_global);
     if (cpu->shadow_tables) {
         shadow_flush(cpu->shadow_tables, keep_global);
@@ -83,6 +87,9 @@ void vcpu_flush_tlb(struct vcpu *cpu, bool keep_global)
 
 void vcpu_switch_space(struct vcpu *cpu)
 {
+    if (tracing(cpu, LOG_MMU)) {
+        trace_flush(cpu, "CR3", cpu->cr3);
+    }
     tlb_flush(cpu->tlb, cpu->cr4 & CR4_PGE);
     if (cpu->shadow_tables) {
         shadow_switch(cpu->shadow_tables, &cpu->paging);
@@ -91,6 +98,9 @@ void vcpu_switch_space(struct vcpu *cpu)
 
 void vcpu_flush_page(struct vcpu *cpu, lin_t linear)
 {
+    if (tracing(cpu, LOG_MMU)) {
+        trace_flush(cpu, "INVLPG", linear);
+    }
     tlb_flush_page(cpu->tlb, linear);
     if (cpu->shadow_tables) {
         shadow_flush_page(cpu->shadow_tables, linear);
@@ -175,6 +185,9 @@ bool raise_error(struct vcpu *cpu, enum vector vector, uint32_t error_code)
 
 bool raise_page_fault(struct vcpu *cpu, lin_t linear, uint32_t error_code)
 {
+    if (tracing(cpu, LOG_MMU)) {
+        trace_page_fault(cpu, linear, error_code);
+    }
     cpu->cr2 = linear;
     return raise_any(cpu, EXC_PF, true, error_code);
 }

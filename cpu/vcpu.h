@@ -207,6 +207,14 @@ struct x87_pointers {
     uint16_t seg; /* enum sreg of the memory operand */
 };
 
+enum { CALL_TRACE_DEPTH = 48 };
+
+/* Calls under way, for the log: where their return addresses lie (cpu/trace.c). */
+struct call_trace {
+    uint32_t esp[CALL_TRACE_DEPTH]; /* linear */
+    unsigned depth;
+};
+
 struct vcpu;
 struct points;
 struct icache;
@@ -284,6 +292,7 @@ struct vcpu {
     struct x87_pointers x87;   /* written by translated code only */
     uint8_t rflags_before_sti; /* the same: bits 8-15, of the last STI */
     char internal_error[160];
+    struct call_trace calls;
 
     /* ---- wiring ---- */
     struct vcpu_wiring wiring;

@@ -19,6 +19,7 @@ extern const struct command_group descriptor_group;  /* descriptor_commands.c */
 extern const struct command_group register_group;    /* register_commands.c */
 extern const struct command_group shadow_group;      /* shadow_commands.c */
 extern const struct command_group translation_group; /* translation_commands.c */
+extern const struct command_group trace_group;       /* trace_commands.c */
 extern const struct command_group snapshot_group;    /* snapshot_commands.c */
 extern const struct command_group script_group;      /* script_commands.c */
 extern const struct command_group lab_group;         /* lab_commands.c */
