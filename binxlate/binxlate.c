@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "binxlate/engine.h"
+#include "cpu/points.h"
 #include "cpu/fpu.h"
 
 #define CODE_SIZE  ((size_t)(16 * MIB))
@@ -130,6 +131,20 @@ void binxlate_reset(struct binxlate *x)
     stack_empty(x);
     empty_tables(x);
     x->stats.buffer_resets++;
+}
+
+void binxlate_points_changed(struct binxlate *x, bool all)
+{
+    struct points *points = x->cpu->points;
+
+    if (all) {
+        binxlate_reset(x);
+    } else if (points) {
+        block_drop_points(x, points);
+    }
+    if (points) {
+        points->moved = false;
+    }
 }
 
 void binxlate_set_windows(struct binxlate *x, enum binxlate_windows windows)

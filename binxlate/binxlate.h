@@ -90,6 +90,10 @@ void binxlate_set_windows(struct binxlate *binxlate, enum binxlate_windows windo
 /* Can this host and its kernel have them: is FSGSBASE enabled? */
 bool binxlate_windows_supported(void);
 
+/* cpu->points have changed (cpu/points.h), not in the middle of a run: code in which they lie is forgotten. `all`: the magic breakpoint was
+ * switched on or off, which may lie anywhere. */
+void binxlate_points_changed(struct binxlate *binxlate, bool all);
+
 /* Forget all translated code. */
 void binxlate_reset(struct binxlate *binxlate);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "binxlate/engine.h"
+#include "cpu/points.h"
 
 enum { ENTRY_PATCH_SIZE = 5 }; /* JMP rel32; every way in is at least that long */
 
@@ -84,6 +85,31 @@ void block_replace(struct binxlate *x, const struct block *dropped, const struct
     redirect(x, dropped->indirect, code_exec(x, block->indirect));
     redirect(x, dropped->verified, code_exec(x, block->verified));
     redirect(x, dropped->body, code_exec(x, same_frame ? block->body : block->verified));
+}
+
+/* May a point lie in the block? It need not be at the start of an instruction. */
+static bool holds_point(const struct block *block, const struct points *points)
+{
+    roff_t first = ALIGN_DOWN(block->roff, PAGE_SIZE) + block->first;
+    uint32_t first_linear = (uint32_t)ALIGN_DOWN(block->linear, PAGE_SIZE) + block->first;
+
+    for (unsigned i = 0; i < points->code_count; i++) {
+        const struct code_point *point = &points->code[i];
+        if (point->physical ? point->roff - first < block->length
+                            : point->address - first_linear < block->length) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void block_drop_points(struct binxlate *x, const struct points *points)
+{
+    for (size_t i = 0; i < x->block_count; i++) {
+        if (!x->blocks[i]->dead && holds_point(x->blocks[i], points)) {
+            block_drop(x, x->blocks[i]);
+        }
+    }
 }
 
 struct block *block_at_host(const struct binxlate *x, const uint8_t *pc)

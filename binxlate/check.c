@@ -440,7 +440,7 @@ static enum vcpu_exit step(struct check *check, uint64_t insns, uint64_t *end)
     struct vcpu *cpu = check->cpu;
     enum vcpu_exit why;
 
-    if (!(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ATTENTION_DEBUG)) {
+    if (!(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ATTENTION_DEBUG) && !cpu->points) {
         memcpy(check->before, cpu, sizeof(*cpu));
         set_clocks(check);
         insns = run_ahead(check, insns);

@@ -126,7 +126,7 @@ static struct block *find_block(struct binxlate *x, unsigned mode)
     roff_t roff;
 
     x->interpret = 1;
-    if (points_may_lie_at(x->cpu->points, linear) || !dispatch_find_code(x, linear, &roff)) {
+    if (!dispatch_find_code(x, linear, &roff)) {
         return NULL;
     }
     struct block *block = block_find(x, linear, roff, mode);
@@ -675,6 +675,9 @@ enum vcpu_exit binxlate_run(struct binxlate *x, uint64_t budget)
     while (cpu->insn_count < cpu->budget_end && !x->broken) {
         struct block *block = NULL;
         uint64_t insns = x->interpret;
+        if (UNLIKELY(cpu->points != NULL) && cpu->points->moved) {
+            binxlate_points_changed(x, false);
+        }
         if (x->page_fault.pending) {
             expect_retry(x);
         }

@@ -325,6 +325,9 @@ struct block *block_find(const struct binxlate *x, uint32_t linear, roff_t roff,
 bool block_enter(struct binxlate *x, struct block *block);
 /* Nothing enters it any more; who is inside runs on to its next exit. */
 void block_drop(struct binxlate *x, struct block *block);
+/* Drop the blocks in which points lie. */
+struct points;
+void block_drop_points(struct binxlate *x, const struct points *points);
 /* Lead the ways into a dropped block to one that begins at the same address in the same mode. */
 void block_replace(struct binxlate *x, const struct block *dropped, const struct block *block);
 /* The block whose code holds this address of the execute view, or NULL. */

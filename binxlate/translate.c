@@ -76,6 +76,14 @@ static bool goes_on(const struct run_text *run, unsigned mode, uint32_t *linear)
     return *linear >> PAGE_SHIFT == page;
 }
 
+/* A debugger's point lies there, in the page of `place`: the interpreter executes that instruction, and asks. */
+static bool has_point(const struct binxlate *x, const struct block *place, uint32_t linear)
+{
+    roff_t roff = ALIGN_DOWN(place->roff, PAGE_SIZE) + (linear & PAGE_OFFSET_MASK);
+
+    return points_at_code(x->cpu->points, linear, roff);
+}
+
 static void decode_run(const struct binxlate *x, const struct block *place, struct run_text *run)
 {
     const struct vcpu *cpu = x->cpu;
@@ -93,7 +101,7 @@ static void decode_run(const struct binxlate *x, const struct block *place, stru
         run->linear[run->count++] = linear;
         run->first = MIN(run->first, offset);
         run->end = MAX(run->end, offset + insn->length);
-    } while (goes_on(run, place->mode, &linear) && !points_may_lie_at(cpu->points, linear));
+    } while (goes_on(run, place->mode, &linear) && !has_point(x, place, linear));
 }
 
 /* The instruction at the page's end that goes on in the next page. False: that one is not memory, or not executable. */
@@ -258,6 +266,9 @@ struct block *translate_block(struct binxlate *x, uint32_t linear, roff_t roff, 
     const struct block place = {.linear = linear, .roff = roff, .mode = (uint8_t)mode};
     struct run_text run;
 
+    if (has_point(x, &place, linear)) {
+        return NULL;
+    }
     decode_run(x, &place, &run);
     if ((run.count == 0 && !decode_crossing(x, &place, &run)) || !watch(x, &place, &run)) {
         return NULL;

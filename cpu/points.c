@@ -27,11 +27,20 @@ static bool in_use(const struct points *points)
                       points->interrupts || points->modes || points->magics || points->stepping);
 }
 
+static void find_physical_code(const struct vcpu *cpu, struct points *points)
+{
+    for (unsigned i = 0; i < points->code_count; i++) {
+        struct code_point *point = &points->code[i];
+        point->roff = point->physical ? addr_space_read_roff(cpu->wiring.mem, point->address) : UINT64_MAX;
+    }
+}
+
 void points_apply(struct vcpu *cpu, struct points *points)
 {
     const struct data_watch *old = cpu->data_watch;
 
     if (points) {
+        find_physical_code(cpu, points);
         memset(points->offsets, 0, sizeof(points->offsets));
         for (unsigned i = 0; i < points->code_count; i++) {
             unsigned offset = (unsigned)(points->code[i].address & PAGE_OFFSET_MASK);
@@ -176,6 +185,15 @@ void points_interrupted(struct vcpu *cpu, uint8_t vector)
 void points_mode_changed(struct vcpu *cpu)
 {
     if (cpu->points->modes) {
+        demand_attention(cpu);
+    }
+}
+
+void points_memory_changed(struct vcpu *cpu)
+{
+    if (cpu->points->code_count) {
+        find_physical_code(cpu, cpu->points);
+        cpu->points->moved = true;
         demand_attention(cpu);
     }
 }

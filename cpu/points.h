@@ -30,6 +30,7 @@
 struct code_point {
     uint64_t address;
     bool physical;
+    roff_t roff; /* cpu/points.c's, if physical: where that lies in the VM's memory; UINT64_MAX: nowhere */
 };
 
 /* An access that is about to be made, proven possible. */
@@ -54,7 +55,7 @@ struct points {
     /* the owner's; points_apply() after a change */
     const struct point_ops *ops;
     void *opaque;
-    const struct code_point *code;
+    struct code_point *code;
     unsigned code_count;
     struct data_watch data;
     bool ports, exceptions, interrupts, modes, magics; /* somebody wants to hear of them */
@@ -62,6 +63,7 @@ struct points {
     bool hold_interrupts; /* none is delivered */
 
     /* cpu/points.c's */
+    bool moved; /* memory is mapped otherwise: code has come to lie at points. The translator takes it off */
     uint64_t offsets[PAGE_SIZE / 64]; /* offsets in a page at which some point lies */
     bool passing;       /* at insn_count `passed_at`, the instruction at `passed` is executed unasked */
     bool passing_first; /* and before any interrupt */
@@ -88,16 +90,16 @@ static inline bool points_at_offset(const struct points *points, uint64_t addres
     return points && (points->offsets[offset / 64] >> offset % 64 & 1);
 }
 
-/* May an instruction that begins at this linear address, wherever it lies, have a point? For code that is kept by both addresses. */
-static inline bool points_may_lie_at(const struct points *points, lin_t linear)
+/* Does a point lie at an instruction that begins at this linear address and this byte of the VM's memory? For code that is
+ * kept by both. */
+static inline bool points_at_code(const struct points *points, lin_t linear, roff_t roff)
 {
     if (LIKELY(!points) || !points_at_offset(points, linear)) {
         return false;
     }
     for (unsigned i = 0; i < points->code_count; i++) {
         const struct code_point *point = &points->code[i];
-        if (point->physical ? ((point->address ^ linear) & PAGE_OFFSET_MASK) == 0
-                            : point->address == linear) {
+        if (point->physical ? point->roff == roff : point->address == linear) {
             return true;
         }
     }
@@ -128,6 +130,8 @@ void points_accessed(struct vcpu *cpu, const struct point_access *access);
 void points_port(struct vcpu *cpu, uint16_t port, unsigned size, uint32_t value, bool write);
 void points_interrupted(struct vcpu *cpu, uint8_t vector);
 void points_mode_changed(struct vcpu *cpu);
+/* The memory map has changed. */
+void points_memory_changed(struct vcpu *cpu);
 void points_magic(struct vcpu *cpu);
 /* ATTENTION_DEBUG was found. True: leave. */
 bool points_leave(struct vcpu *cpu);

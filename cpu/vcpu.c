@@ -385,6 +385,9 @@ static void memory_changed(void *opaque)
 {
     struct vcpu *cpu = opaque;
     vcpu_flush_tlb(cpu, false);
+    if (UNLIKELY(cpu->points != NULL)) {
+        points_memory_changed(cpu);
+    }
 }
 
 static void listen(struct vcpu *cpu)

@@ -126,7 +126,8 @@ static void add_to_engines(struct debugger *debugger, const struct debug_point *
 
     switch (point->kind) {
     case DEBUG_EXECUTE:
-        debugger->code[points->code_count++] = (struct code_point){point->address, point->physical};
+        debugger->code[points->code_count++] =
+            (struct code_point){.address = point->address, .physical = point->physical};
         break;
     case DEBUG_READ:
     case DEBUG_WRITE:
@@ -168,6 +169,7 @@ static unsigned mode_of(const struct vcpu *cpu)
 static void apply(struct debugger *debugger)
 {
     struct points *points = &debugger->points;
+    bool magics = points->magics;
 
     points->code_count = points->data.count = 0;
     points->ports = points->exceptions = points->interrupts = points->modes = points->magics = false;
@@ -179,7 +181,7 @@ static void apply(struct debugger *debugger)
     debugger->mode = mode_of(debugger->vm->cpu);
     points_apply(debugger->vm->cpu, points);
     if (debugger->vm->binxlate) {
-        binxlate_reset(debugger->vm->binxlate);
+        binxlate_points_changed(debugger->vm->binxlate, points->magics != magics);
     }
 }
 

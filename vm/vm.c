@@ -593,7 +593,9 @@ enum vcpu_exit vm_execute_one(struct vm *vm, bool time)
         clock_run_timers(&vm->clock);
     }
     drives_serve(&vm->drives);
-    exit = interp_run(vm->cpu, 1);
+    vm->clock.executing = true;
+    exit = vm->check ? check_run(vm->check, 1) : interp_run(vm->cpu, 1);
+    vm->clock.executing = false;
     if (time) {
         clock_stop(&vm->clock);
     }

@@ -69,6 +69,12 @@ bool binxlate_windows_supported(void)
     return false;
 }
 
+void binxlate_points_changed(struct binxlate *binxlate, bool all)
+{
+    (void)binxlate;
+    (void)all;
+}
+
 void binxlate_reset(struct binxlate *binxlate)
 {
     (void)binxlate;
