@@ -371,6 +371,19 @@ static int parse_monitor(struct vm_config *config, const char *value, struct err
     return error_prefix(error, chardev_check(value, error), "-monitor");
 }
 
+static int parse_monitor_script(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)error;
+    config->monitor_script = value;
+    return 0;
+}
+
+static int parse_help_monitor(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)config;
+    return error_set(error, -EINVAL, "-help-monitor %s: it is the first option, or none", value);
+}
+
 static int parse_debugcon(struct vm_config *config, const char *value, struct error *error)
 {
     config->debugcon = value;
@@ -745,6 +758,7 @@ static const struct option options[] = {
     {"h", NULL, "show this help", parse_help},
     {"help", NULL, NULL, parse_help},
     {"version", NULL, "show the version", parse_version},
+    {"help-monitor", "text|man|markdown", "show the monitor's commands", parse_help_monitor},
     {"m", "SIZE", "guest memory, MiB by default; K, M, G suffixes (default 128)", parse_m},
     {"smp", "N", "number of processors (1)", parse_smp},
     {"cpu", "MODEL[,+f,-f]", "processor model; 'help' lists them", parse_cpu},
@@ -790,6 +804,8 @@ static const struct option options[] = {
     {"serial", "DEV", "serial port, up to two: stdio, mon:stdio, file:F, pty, tcp:.., unix:.., null, none",
      parse_serial},
     {"monitor", "DEV", "monitor", parse_monitor},
+    {"monitor-script", "FILE", "run commands of the monitor's; exit code 10 if one fails",
+     parse_monitor_script},
     {"debugcon", "DEV", "debug console on port 0xe9", parse_debugcon},
     {"firmware-log", "DEV", "SeaBIOS messages from port 0x402", parse_firmware_log},
     {"device", "NAME[,k=v]", "add a device; '?' lists them", parse_device},

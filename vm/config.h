@@ -98,9 +98,10 @@ struct vm_config {
     bool vga;
     const char *serial[CONFIG_MAX_SERIAL]; /* NULL: the default */
     unsigned serial_count;
-    const char *monitor;      /* NULL: the default */
-    const char *debugcon;     /* NULL: none */
-    const char *firmware_log; /* port 0x402; NULL: none */
+    const char *monitor;        /* NULL: the default */
+    const char *monitor_script; /* commands to run; NULL: none */
+    const char *debugcon;       /* NULL: none */
+    const char *firmware_log;   /* port 0x402; NULL: none */
 
     struct net_config net;
     struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */

@@ -167,6 +167,13 @@ static int set_sandbox(struct lab *lab, const char *value, struct error *error)
     return sandbox_parse(value, &lab->sandbox, error);
 }
 
+static int set_script(struct lab *lab, const char *value, struct error *error)
+{
+    (void)error;
+    lab->script = value;
+    return 0;
+}
+
 static const struct lab_option {
     const char *name, *argument, *help;
     int (*set)(struct lab *lab, const char *value, struct error *error);
@@ -178,6 +185,8 @@ static const struct lab_option {
                      set_monitor},
     [LAB_SANDBOX] = {"sandbox", "on|off[,files=off]", "give up the system calls that running VMs do not need",
                      set_sandbox},
+    [LAB_SCRIPT] = {"monitor-script", "FILE", "commands of the monitor to run; exit code 10 if one fails",
+                    set_script},
 };
 
 int lab_set(struct lab *lab, const char *key, const char *value, struct lab_place place, struct error *error)
@@ -189,9 +198,10 @@ int lab_set(struct lab *lab, const char *key, const char *value, struct lab_plac
         i++;
     }
     if (i == LAB_KEYS) {
-        return error_set(
-            error, -EINVAL,
-            "%.60s: there is no such key in [lab] (known: pcpus, memory-limit, monitor, sandbox)", key);
+        return error_set(error, -EINVAL,
+                         "%.60s: there is no such key in [lab] (known: pcpus, memory-limit, monitor, "
+                         "sandbox, monitor-script)",
+                         key);
     }
     if (lab->places[i].file && !lab->places[i].file[0] && place.file[0]) {
         struct lab ignored = {
@@ -221,10 +231,12 @@ const char *lab_refusal(const char *option)
         {"pidfile", "it is of the whole process, not of a VM"},
         {"monitor", "one monitor sees all VMs; it is a key of [lab]"},
         {"sandbox", "it is of the whole process; it is a key of [lab]"},
+        {"monitor-script", "it is of the whole process; it is a key of [lab]"},
         {"name", "a VM's name is the one in its section's head, [vm \"NAME\"]"},
         {"h", "it is for the command line only"},
         {"help", "it is for the command line only"},
         {"version", "it is for the command line only"},
+        {"help-monitor", "it is for the command line only"},
     };
 
     for (unsigned i = 0; i < ARRAY_LEN(refused); i++) {

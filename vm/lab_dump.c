@@ -72,12 +72,13 @@ static void print_lab(const struct dump *dump, const struct vm_config *config, F
 {
     const struct config_setting *monitor = find_setting(dump, "monitor");
     const struct config_setting *sandbox = find_setting(dump, "sandbox");
+    const struct config_setting *script = find_setting(dump, "monitor-script");
     bool shared = config->nographic && config->serial_count == 0;
 
     for (unsigned i = 0; i < config->serial_count; i++) {
         shared = shared || !strcmp(config->serial[i], "mon:stdio");
     }
-    if (!monitor && shared && !sandbox) {
+    if (!monitor && shared && !sandbox && !script) {
         return;
     }
     fputs("[lab]\n", out);
@@ -86,6 +87,9 @@ static void print_lab(const struct dump *dump, const struct vm_config *config, F
     }
     if (sandbox) {
         print_setting(out, "sandbox", sandbox->value);
+    }
+    if (script) {
+        print_setting(out, "monitor-script", script->value);
     }
     fputc('\n', out);
 }
@@ -115,7 +119,7 @@ static int check_settings(const struct dump *dump, const struct vm_config *confi
         const char *option = dump->settings[i].option;
 
         if (lab_refusal(option) && strcmp(option, "name") != 0 && strcmp(option, "monitor") != 0 &&
-            strcmp(option, "sandbox") != 0) {
+            strcmp(option, "sandbox") != 0 && strcmp(option, "monitor-script") != 0) {
             return error_set(error, -EINVAL, "-%s: cannot be said in a lab's file: %s", option,
                              lab_refusal(option));
         }
