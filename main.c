@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,6 @@
 #include <unistd.h>
 
 #include "monitor/monitor.h"
-#include "monitor/script.h"
 #include "monitor/screendump.h"
 #include "ui/text_display.h"
 #include "ui/ui.h"
@@ -28,7 +28,11 @@
 #include "vm/sandbox.h"
 #include "vm/vm.h"
 
-enum { EXIT_USAGE = 1 };
+/*
+ * Larger pieces come from the host and go back to it, whatever was freed before: a VM's tables take memory as they are
+ * touched.
+ */
+enum { EXIT_USAGE = 1, LARGE_PIECE = 256 * 1024 };
 
 /* A process of VMs, from the first to the last. */
 struct session {
@@ -47,7 +51,6 @@ struct session {
     const struct lab *lab; /* what it began with; NULL: a command line */
     struct added *added;   /* what came later, the last first */
     const char *monitor_spec;
-    struct script *script; /* NULL: none */
     struct monitor_host host;
     unsigned vms;  /* made so far */
     struct ui *ui; /* NULL: no windows */
@@ -305,9 +308,6 @@ static int attach_vm(struct session *session, struct vm *vm, const struct vm_con
     }
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
-    if (session->script) {
-        script_watch(session->script, vm);
-    }
     vm->closing = close_front_ends;
     vm->closing_opaque = ends;
     result = open_display(ends, error);
@@ -364,7 +364,6 @@ static void session_close(struct session *session)
     ui_destroy(session->ui);
     stop_listening(session);
     hypervisor_destroy(session->hv);
-    script_close(session->script);
     while (session->added) {
         struct added *next = session->added->next;
 
@@ -392,26 +391,6 @@ static int open_windows(struct session *session, struct vm_config *config, struc
     return session->ui ? 0 : -ENODEV;
 }
 
-/* Before the VMs, so that it hears all that they say. */
-static int open_script(struct session *session, const char *path, struct error *error)
-{
-    if (path) {
-        session->script = script_open(session->hv, session->lab ? &session->host : NULL, path, error);
-    }
-    return path && !session->script ? -EINVAL : 0;
-}
-
-/* Run to the end of the last VM, and of the script. */
-static int run_all(struct session *session, struct error *error)
-{
-    int result = hypervisor_run(session->hv, error);
-
-    if (session->script && !script_finish(session->script)) {
-        session->code = SCRIPT_EXIT_CODE;
-    }
-    return result;
-}
-
 /* The VM of a command line. */
 static int run(struct vm_config *config)
 {
@@ -428,9 +407,6 @@ static int run(struct vm_config *config)
         result = open_windows(&session, config, &error);
     }
     if (result == 0) {
-        result = open_script(&session, config->monitor_script, &error);
-    }
-    if (result == 0) {
         result = add_vm(&session, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
     }
     if (result == 0) {
@@ -444,7 +420,7 @@ static int run(struct vm_config *config)
         result = sandbox_enter(config->sandbox, net_has_user(&config->net), &error);
     }
     if (result == 0) {
-        result = run_all(&session, &error);
+        result = hypervisor_run(session.hv, &error);
     }
     session_close(&session);
     return result < 0 ? fail(&error) : session.code;
@@ -658,9 +634,6 @@ static int run_lab(const struct lab *lab)
     if (result == 0) {
         result = open_lab_windows(&session, lab, &error);
     }
-    if (result == 0) {
-        result = open_script(&session, lab->script, &error);
-    }
     for (unsigned i = 0; result == 0 && i < lab->count; i++) {
         result = add_lab_vm(&session, &lab->vm[i], &error);
     }
@@ -671,7 +644,7 @@ static int run_lab(const struct lab *lab)
         result = enter_sandbox(lab, &error);
     }
     if (result == 0) {
-        result = run_all(&session, &error);
+        result = hypervisor_run(session.hv, &error);
     }
     session_close(&session);
     return result < 0 ? fail(&error) : session.code;
@@ -694,31 +667,18 @@ static int main_lab(int argc, char **argv)
     return code;
 }
 
-static int help_monitor(const char *form)
-{
-    struct error error;
-
-    if (monitor_write_manual(form, stdout) == 0) {
-        return 0;
-    }
-    error_set(&error, 0, "-help-monitor: '%s' is not text, man or markdown", form);
-    return fail(&error);
-}
-
 int main(int argc, char **argv)
 {
     struct error error = {{0}};
     struct vm_config config;
     enum config_action action;
 
+    mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
     if (argc > 1 && !strcmp(argv[1], "img")) {
         return img_main(argc - 1, argv + 1);
     }
     if (argc > 1 && !strcmp(argv[1], "run")) {
         return main_lab(argc - 1, argv + 1);
-    }
-    if (argc > 1 && (!strcmp(argv[1], "-help-monitor") || !strcmp(argv[1], "--help-monitor"))) {
-        return help_monitor(argc > 2 ? argv[2] : "text");
     }
     if (argc > 1 && (!strcmp(argv[1], "-dump-config") || !strcmp(argv[1], "--dump-config"))) {
         return lab_dump(argc - 1, argv + 1, stdout, &error) < 0 ? fail(&error) : 0;

@@ -416,6 +416,17 @@ static int check_section(struct snap_reader *reader, const struct snap_desc *des
 static void apply_body(struct snap_reader *reader, const struct snap_field *fields, uint32_t field_count,
                        void *object);
 
+/* What is equal already is not written: a large buffer that nobody has used takes no memory of the host's. */
+static void copy_changed(uint8_t *to, const uint8_t *from, size_t count)
+{
+    for (size_t done = 0; done < count; done += PAGE_SIZE) {
+        size_t piece = MIN(count - done, (size_t)PAGE_SIZE);
+        if (memcmp(to + done, from + done, piece) != 0) {
+            memcpy(to + done, from + done, piece);
+        }
+    }
+}
+
 static void apply_element(struct snap_reader *reader, const struct snap_field *field, uint8_t *element)
 {
     if (field->kind == SNAP_KIND_STRUCT) {
@@ -439,7 +450,7 @@ static void apply_body(struct snap_reader *reader, const struct snap_field *fiel
         const struct snap_field *field = &fields[i];
         reader->position += 1 + strlen(field->name) + 1 + 4 + 4 + 8;
         if (field->kind == SNAP_KIND_BYTES) {
-            memcpy(element_at_mutable(field, object, 0), reader->data + reader->position, field->count);
+            copy_changed(element_at_mutable(field, object, 0), reader->data + reader->position, field->count);
             reader->position += field->count;
             continue;
         }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "binxlate/engine.h"
 #include "cpu/points.h"
@@ -15,23 +16,76 @@
 #define CODE_SIZE  ((size_t)(16 * MIB))
 #define ARENA_SIZE ((size_t)(18 * MIB))
 
+#define JUMPS_SIZE   ((size_t)JUMP_CACHES * JUMP_CACHE_SIZE * sizeof(const void *))
+#define PATTERN_SIZE ((size_t)(256 * KIB))
+
+_Static_assert(JUMPS_SIZE % PATTERN_SIZE == 0, "the pattern fits into the jump caches");
+
 static int allocate_tables(struct binxlate *x, struct error *error)
 {
     x->bucket = calloc(BLOCK_BUCKETS, sizeof(struct block *));
-    x->jump_cache = calloc((size_t)JUMP_CACHES * JUMP_CACHE_SIZE, sizeof(const void *));
     x->callouts_by_row = calloc(opcode_count, sizeof(uint64_t));
+    x->jump_cache = mmap(NULL, JUMPS_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    x->jump_cache = x->jump_cache == MAP_FAILED ? NULL : x->jump_cache;
     if (!x->bucket || !x->jump_cache || !x->callouts_by_row) {
         return error_set(error, -ENOMEM, "translator: out of memory");
     }
     return 0;
 }
 
-static void empty_tables(struct binxlate *x)
+/* A file of exits. NULL with errno set. */
+static const void **map_pattern(int fd)
 {
-    memset(x->bucket, 0, BLOCK_BUCKETS * sizeof(struct block *));
+    return fd < 0 || ftruncate(fd, (off_t)PATTERN_SIZE) < 0
+               ? MAP_FAILED
+               : mmap(NULL, PATTERN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+/*
+ * The jump caches are full of exits at first. They map a file of those privately, so that a page takes memory when a jump is
+ * entered there: an idle VM needs few of them.
+ */
+static int fill_jump_caches(struct binxlate *x, struct error *error)
+{
+    int fd = memfd_create("translated-jumps", MFD_CLOEXEC);
+    const void **pattern = map_pattern(fd);
+    uint8_t *at = (uint8_t *)x->jump_cache, *end = at + JUMPS_SIZE;
+
+    for (size_t i = 0; pattern != MAP_FAILED && i < PATTERN_SIZE / sizeof(*pattern); i++) {
+        pattern[i] = x->exit_indirect;
+    }
+    while (pattern != MAP_FAILED && at < end &&
+           mmap(at, PATTERN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0) !=
+               MAP_FAILED) {
+        at += PATTERN_SIZE;
+    }
+    if (at < end) {
+        error_set(error, -errno, "translator: cannot map jump caches: %s", strerror(errno));
+    }
+    if (pattern != MAP_FAILED) {
+        munmap(pattern, PATTERN_SIZE);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return at < end ? -ENOMEM : 0;
+}
+
+static void empty_jump_caches(struct binxlate *x)
+{
+    /* The host goes back to the file. */
+    if (madvise(x->jump_cache, JUMPS_SIZE, MADV_DONTNEED) == 0) {
+        return;
+    }
     for (unsigned i = 0; i < JUMP_CACHES * JUMP_CACHE_SIZE; i++) {
         x->jump_cache[i] = x->exit_indirect;
     }
+}
+
+static void empty_tables(struct binxlate *x)
+{
+    memset(x->bucket, 0, BLOCK_BUCKETS * sizeof(struct block *));
+    empty_jump_caches(x);
     x->block_count = 0;
 }
 
@@ -62,6 +116,9 @@ static int set_up(struct binxlate *x, struct error *error)
         code = thunks_emit(x, error);
     }
     if (code == 0) {
+        code = fill_jump_caches(x, error);
+    }
+    if (code == 0) {
         code = fault_init(x, error);
     }
     return code;
@@ -82,7 +139,6 @@ struct binxlate *binxlate_create(struct vcpu *cpu, struct error *error)
         binxlate_destroy(x);
         return NULL;
     }
-    empty_tables(x);
     stack_empty(x);
     binxlate_set_windows(x, BINXLATE_WINDOWS_ON);
     cpu->engine = x;
@@ -110,7 +166,9 @@ void binxlate_destroy(struct binxlate *x)
     smc_fini(x);
     free(x->callouts_mark);
     free(x->callouts_by_row);
-    free(x->jump_cache);
+    if (x->jump_cache) {
+        munmap(x->jump_cache, JUMPS_SIZE);
+    }
     free(x->bucket);
     free(x->blocks);
     if (x->shadow_ready) {
