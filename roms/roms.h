@@ -6,7 +6,7 @@
  *   bootopt   the option ROM through which SeaBIOS boots what a boot list (boot/bootlist.h) names
  *   kernel    "Alexandria", the teaching kernel: an ELF32 image with Multiboot 1 and 2 headers
  *   font      the glyphs that bootrom shows, for what the host draws itself: 20h-7Fh, 8 x 8 dots; in groups of eight that stand
- *             side by side, row r of glyph g of a group is byte r * 8 + g of its 64, leftmost dot in bit 7
+ *             side by side, row r of glyph g of a group is byte r * 8 + g of its 64, leftmost dot in bit 7. Behind those, font.inc has eight more
  */
 #ifndef ROMS_ROMS_H
 #define ROMS_ROMS_H

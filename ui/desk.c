@@ -107,6 +107,7 @@ struct window *desk_add(struct desk *desk, const char *name, const struct config
 
 void desk_show_overview(struct desk *desk)
 {
+    desk->overview_offered = true;
     overview_show(&desk->overview);
 }
 
