@@ -20,6 +20,9 @@ extern const struct command_group register_group;    /* register_commands.c */
 extern const struct command_group shadow_group;      /* shadow_commands.c */
 extern const struct command_group translation_group; /* translation_commands.c */
 extern const struct command_group trace_group;       /* trace_commands.c */
+extern const struct command_group point_group;       /* point_commands.c */
+extern const struct command_group step_group;        /* step_commands.c */
+extern const struct command_group symbol_group;      /* symbol_commands.c */
 extern const struct command_group snapshot_group;    /* snapshot_commands.c */
 extern const struct command_group script_group;      /* script_commands.c */
 extern const struct command_group lab_group;         /* lab_commands.c */

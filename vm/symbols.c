@@ -399,6 +399,13 @@ void symbols_complete(const struct symbols *symbols, const char *prefix,
     }
 }
 
+void symbols_each(const struct symbols *symbols, bool (*each)(void *opaque, const struct symbol *symbol),
+                  void *opaque)
+{
+    for (size_t i = 0; symbols && i < symbols->placed && each(opaque, placed(symbols, i)); i++) {
+    }
+}
+
 const char *symbols_format(const struct symbols *symbols, uint64_t address, char *text, size_t size)
 {
     const struct symbol *symbol = symbols_at(symbols, address);

@@ -33,6 +33,9 @@ const struct symbol *symbols_named(const struct symbols *symbols, const char *na
 /* In the order of names, each name once, those that begin with `prefix`: calls `each` until it returns false. */
 void symbols_complete(const struct symbols *symbols, const char *prefix,
                       bool (*each)(void *opaque, const struct symbol *symbol), void *opaque);
+/* In the order of addresses, all that have a place. */
+void symbols_each(const struct symbols *symbols, bool (*each)(void *opaque, const struct symbol *symbol),
+                  void *opaque);
 /* "name+0x12", or "" : into text, always ended. Returns text. */
 const char *symbols_format(const struct symbols *symbols, uint64_t address, char *text, size_t size);
 

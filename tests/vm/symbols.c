@@ -417,6 +417,17 @@ Test(symbols, complete_in_the_order_of_names)
     symbols_free(symbols);
 }
 
+Test(symbols, each_in_the_order_of_addresses)
+{
+    struct symbols *symbols = load_text("3000 T c\n1000 T b\n1000 t a\n2000 t b\n5 A number\n");
+    char text[256] = "";
+
+    symbols_each(symbols, collect, text);
+    cr_expect_str_eq(text, "b a b c ");
+    symbols_each(NULL, collect, text);
+    symbols_free(symbols);
+}
+
 Test(symbols, texts_are_cut_to_fit)
 {
     struct symbols *symbols = load_text("1000 T a_long_name\n");
