@@ -16,9 +16,9 @@
 
 /* In the order of the manual. */
 const struct command_group *const command_groups[] = {
-    &general_group,    &machine_group,  &info_group,     &memory_group,      &paging_group, &walk_group,
-    &descriptor_group, &register_group, &shadow_group,   &translation_group, &trace_group,  &point_group,
-    &step_group,       &symbol_group,   &snapshot_group, &lab_group,         &script_group,
+    &general_group,    &machine_group,  &info_group,   &memory_group,      &paging_group, &walk_group,
+    &descriptor_group, &register_group, &shadow_group, &translation_group, &trace_group,  &point_group,
+    &step_group,       &symbol_group,   &search_group, &snapshot_group,    &lab_group,    &script_group,
 };
 const size_t command_group_count = ARRAY_LEN(command_groups);
 

@@ -11,20 +11,30 @@
 
 #include "cpu/insn.h"
 #include "monitor/groups.h"
+#include "monitor/guest_memory.h"
+#include "vm/symbols.h"
 
-enum { DUMP_MAX = 65536 };
+enum { DUMP_MAX = 65536, STRING_MAX = 256 };
 
-/* "8xw": count, format letter (x d u o c i), size letter (b h w g). */
+/* "8xw": count, format letter, size letter (b h w g). */
 struct dump_format {
     unsigned count, size;
     char letter;
 };
 
+#define FORMAT_LETTERS "xduotcafsiz"
+
+/* What a letter means by a size that was not given. */
+static unsigned default_size(char letter)
+{
+    return letter == 'c' || letter == 's' ? 1 : letter == 'f' ? 8 : 4;
+}
+
 static bool parse_format(struct command_call *call, struct dump_format *format)
 {
     const char *text = call->format;
 
-    *format = (struct dump_format){.count = 1, .size = 4, .letter = 'x'};
+    *format = (struct dump_format){.count = 1, .letter = 'x'};
     if (isdigit((unsigned char)*text)) {
         char *end;
 
@@ -37,18 +47,63 @@ static bool parse_format(struct command_call *call, struct dump_format *format)
 
         if (size) {
             format->size = 1u << (size - sizes);
-        } else if (strchr("xduoci", *text)) {
+        } else if (strchr(FORMAT_LETTERS, *text)) {
             format->letter = *text;
         } else {
-            return command_fail(call, "unknown format letter '%c' (x d u o c i, sizes b h w g)", *text);
+            return command_fail(call, "unknown format letter '%c' (x d u o t c a f s i z, sizes b h w g)",
+                                *text);
         }
+    }
+    format->size = format->size ? format->size : default_size(format->letter);
+    if (format->letter == 'f' && format->size < 4) {
+        return command_fail(call, "there are no floating-point numbers of %u bytes (w: 4, g: 8)",
+                            format->size);
     }
     return true;
 }
 
-static void print_value(FILE *out, const struct dump_format *format, uint64_t value)
+static void print_binary(FILE *out, uint64_t value, unsigned size)
 {
-    int width = (int)format->size * 2;
+    fputs(" 0b", out);
+    for (unsigned bit = 8 * size; bit-- > 0;) {
+        fputc('0' + (int)(value >> bit & 1), out);
+    }
+}
+
+static void print_float(FILE *out, uint64_t value, unsigned size)
+{
+    double number = 0;
+    float single = 0;
+
+    if (size == 4) {
+        memcpy(&single, &value, sizeof(single));
+        number = (double)single;
+    } else {
+        memcpy(&number, &value, sizeof(number));
+    }
+    fprintf(out, " %.*g", size == 4 ? 9 : 17, number);
+}
+
+/* A character as C writes it. */
+static void print_character(FILE *out, unsigned char c, char quote)
+{
+    static const char named[] = "\n\r\t\b\f\a", letters[] = "nrtbfa";
+    const char *name = c ? strchr(named, c) : NULL;
+
+    if (name) {
+        fprintf(out, "\\%c", letters[name - named]);
+    } else if (c == (unsigned char)quote || c == '\\') {
+        fprintf(out, "\\%c", c);
+    } else if (c < ' ' || c > '~') {
+        fprintf(out, "\\x%02x", c);
+    } else {
+        fputc(c, out);
+    }
+}
+
+static void print_value(FILE *out, const struct vm *vm, const struct dump_format *format, uint64_t value)
+{
+    char symbol[80];
 
     switch (format->letter) {
     case 'd':
@@ -61,52 +116,72 @@ static void print_value(FILE *out, const struct dump_format *format, uint64_t va
     case 'o':
         fprintf(out, " 0%llo", (unsigned long long)value);
         break;
+    case 't':
+        print_binary(out, value, format->size);
+        break;
     case 'c':
-        fprintf(out, " '%c'", isprint((int)(value & 0xff)) ? (int)(value & 0xff) : '.');
+        fputs(" '", out);
+        print_character(out, (unsigned char)value, '\'');
+        fputc('\'', out);
+        break;
+    case 'f':
+        print_float(out, value, format->size);
+        break;
+    case 'a':
+        symbols_format(vm->symbols, value, symbol, sizeof(symbol));
+        fprintf(out, " 0x%llx%s%s%s", (unsigned long long)value, *symbol ? " <" : "", symbol,
+                *symbol ? ">" : "");
         break;
     default:
-        fprintf(out, " 0x%0*llx", width, (unsigned long long)value);
+        fprintf(out, " 0x%0*llx", (int)format->size * 2, (unsigned long long)value);
         break;
     }
-}
-
-/* Read guest memory without side effects; linear addresses through the current page tables. */
-static bool peek(struct vm *vm, bool physical, uint64_t address, void *bytes, unsigned size)
-{
-    uint8_t *to = bytes;
-
-    for (unsigned i = 0; i < size; i++) {
-        struct pagewalk walk = {.gpa = address + i};
-
-        if (!physical && !pagewalk(&vm->cpu->paging, (uint32_t)(address + i), PAGEWALK_READ, &walk)) {
-            return false;
-        }
-        if (!addr_space_peek(pc_memory(vm->pc), walk.gpa, &to[i], 1)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool dump_instructions(struct command_call *call, bool physical, uint64_t address, unsigned count)
 {
-    struct vm *vm = call->vm;
+    const struct vcpu *cpu = call->vm->cpu;
 
+    call->data = json_array();
     for (unsigned i = 0; i < count; i++) {
         uint8_t bytes[15];
-        unsigned available = 0;
+        unsigned available = (unsigned)guest_read(cpu, physical, address, bytes, sizeof(bytes));
         struct insn insn;
-        char text[80];
+        char text[96], symbol[80];
 
-        while (available < sizeof(bytes) && peek(vm, physical, address + available, &bytes[available], 1)) {
-            available++;
-        }
-        if (insn_decode(bytes, available, vm->cpu->code32, vm->cpu->features, &insn) == DECODE_MORE) {
+        if (insn_decode(bytes, available, cpu->code32, cpu->features, &insn) == DECODE_MORE) {
             return command_fail(call, "0x%08llx: not readable", (unsigned long long)address);
         }
         insn_format(&insn, address, text, sizeof(text));
-        fprintf(call->out, "0x%08llx: %s\n", (unsigned long long)address, text);
+        symbols_format(physical ? NULL : call->vm->symbols, address, symbol, sizeof(symbol));
+        fprintf(call->out, "0x%08llx%s%s%s: %s\n", (unsigned long long)address, *symbol ? " <" : "", symbol,
+                *symbol ? ">" : "", text);
+        json_array_append_new(call->data,
+                              json_pack("{s:I,s:I,s:s,s:s}", "address", (json_int_t)address, "length",
+                                        (json_int_t)insn.length, "text", text, "symbol", symbol));
         address += insn.length;
+    }
+    return true;
+}
+
+/* Strings, each up to its zero, or STRING_MAX bytes of it. */
+static bool dump_strings(struct command_call *call, bool physical, uint64_t address, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char bytes[STRING_MAX];
+        size_t available = guest_read(call->vm->cpu, physical, address, bytes, sizeof(bytes));
+        size_t length = strnlen(bytes, available);
+
+        fprintf(call->out, "%08llx: ", (unsigned long long)address);
+        if (available == 0) {
+            return command_fail(call, "not readable");
+        }
+        fputc('"', call->out);
+        for (size_t j = 0; j < length; j++) {
+            print_character(call->out, (unsigned char)bytes[j], '"');
+        }
+        fprintf(call->out, "\"%s\n", length < available ? "" : "...");
+        address += length + (length < available ? 1 : 0);
     }
     return true;
 }
@@ -114,18 +189,22 @@ static bool dump_instructions(struct command_call *call, bool physical, uint64_t
 static bool dump_values(struct command_call *call, const struct dump_format *format, bool physical,
                         uint64_t address)
 {
-    unsigned per_line = 16 / format->size;
+    unsigned per_line = format->letter == 'a' || format->letter == 't' ? MAX(4 / format->size, 1u)
+                        : format->letter == 'c'                        ? 8 / format->size
+                                                                       : 16 / format->size;
 
+    call->data = json_array();
     for (unsigned i = 0; i < format->count; i++, address += format->size) {
         uint64_t value = 0;
 
         if (i % per_line == 0) {
             fprintf(call->out, "%s%08llx:", i ? "\n" : "", (unsigned long long)address);
         }
-        if (!peek(call->vm, physical, address, &value, format->size)) {
+        if (!guest_peek(call->vm->cpu, physical, address, &value, format->size)) {
             return command_fail(call, " not readable");
         }
-        print_value(call->out, format, value);
+        print_value(call->out, call->vm, format, value);
+        json_array_append_new(call->data, json_integer((json_int_t)value));
     }
     fputc('\n', call->out);
     return true;
@@ -139,8 +218,14 @@ static bool dump(struct command_call *call, bool physical)
     if (!parse_format(call, &format) || !command_tail_value(call, 0, &address)) {
         return false;
     }
-    return format.letter == 'i' ? dump_instructions(call, physical, address, format.count)
-                                : dump_values(call, &format, physical, address);
+    switch (format.letter) {
+    case 'i':
+        return dump_instructions(call, physical, address, format.count);
+    case 's':
+        return dump_strings(call, physical, address, format.count);
+    default:
+        return dump_values(call, &format, physical, address);
+    }
 }
 
 static bool run_x(struct command_call *call)
@@ -163,7 +248,8 @@ static bool run_i(struct command_call *call)
     }
     fprintf(call->out, "portb[0x%04x] =", (unsigned)(port & 0xffff));
     format.size = MIN(format.size, 4u);
-    print_value(call->out, &format, addr_space_read(pc_ports(call->vm->pc), port & 0xffff, format.size));
+    print_value(call->out, call->vm, &format,
+                addr_space_read(call->vm->cpu->wiring.io, port & 0xffff, format.size));
     fputc('\n', call->out);
     return true;
 }
@@ -176,7 +262,7 @@ static bool run_o(struct command_call *call)
     if (!parse_format(call, &format) || !command_value(call, 0, &port) || !command_value(call, 1, &value)) {
         return false;
     }
-    addr_space_write(pc_ports(call->vm->pc), port & 0xffff, value, MIN(format.size, 4u));
+    addr_space_write(call->vm->cpu->wiring.io, port & 0xffff, value, MIN(format.size, 4u));
     return true;
 }
 
@@ -198,7 +284,7 @@ static bool run_print(struct command_call *call)
     if (format.letter == 'x') {
         fprintf(call->out, " 0x%llx", (unsigned long long)value);
     } else {
-        print_value(call->out, &format, value);
+        print_value(call->out, call->vm, &format, value);
     }
     fputc('\n', call->out);
     call->data = json_pack("{s:I}", "value", (json_int_t)value);
@@ -222,14 +308,19 @@ static bool run_gva2gpa(struct command_call *call)
 
 static bool save_to(struct command_call *call, bool physical, uint64_t address, uint64_t size, FILE *file)
 {
-    for (uint64_t done = 0; done < size; done++) {
-        uint8_t byte;
+    for (uint64_t done = 0; done < size;) {
+        uint8_t bytes[PAGE_SIZE];
+        uint64_t wanted = MIN(size - done, (uint64_t)sizeof(bytes));
+        uint64_t count = guest_read(call->vm->cpu, physical, address + done, bytes, wanted);
 
-        if (!peek(call->vm, physical, address + done, &byte, 1)) {
+        done += fwrite(bytes, 1, count, file);
+        if (count < wanted) {
             return command_fail(call, "stopped at 0x%llx: not readable",
                                 (unsigned long long)(address + done));
         }
-        fputc(byte, file);
+        if (ferror(file)) {
+            return command_fail(call, "cannot write '%s': %s", call->word[2], strerror(errno));
+        }
     }
     return true;
 }
@@ -242,6 +333,10 @@ static bool save(struct command_call *call, bool physical)
 
     if (!command_value(call, 0, &address) || !command_value(call, 1, &size)) {
         return false;
+    }
+    if (!physical && size > BIT(32)) {
+        return command_fail(call, "a linear address space has 4 GiB, not 0x%llx bytes",
+                            (unsigned long long)size);
     }
     file = fopen(call->word[2], "wb");
     if (!file) {
@@ -265,9 +360,10 @@ static bool run_pmemsave(struct command_call *call)
 }
 
 #define FORMATS                                                                                              \
-    "FMT is a count, a letter (x d u o c i: hexadecimal, signed, unsigned, octal, character, instruction) "  \
-    "and a size "                                                                                            \
-    "(b h w g: 1, 2, 4, 8 bytes)."
+    "FMT is a count, a letter and a size (b h w g: 1, 2, 4, 8 bytes), as in gdb. Letters: x z hexadecimal, " \
+    "d signed, u unsigned, o octal, t "                                                                      \
+    "binary, c character, a address with its symbol, f floating-point number (w or g), s string up to its "  \
+    "zero byte, i instruction."
 
 static const struct command commands[] = {
     {"x", NULL, "/FMT ADDR", "dump memory at a linear address", FORMATS, false, 1, COMMAND_WORDS_MAX, run_x},
