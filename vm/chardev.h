@@ -18,6 +18,9 @@
 int chardev_open(struct chardev **chardev, const char *label, const char *spec, struct loop *loop,
                  struct error *error);
 
+/* A file takes at most so many bytes from now on, and one line on stderr says when; 0: no limit. Of other chardevs nothing. */
+void chardev_limit_file(struct chardev *chardev, uint64_t bytes);
+
 /* Check the grammar without opening anything. */
 int chardev_check(const char *spec, struct error *error);
 

@@ -9,7 +9,9 @@
  * Input is read in pieces no larger than the front end takes; what it refuses is kept and offered again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -32,6 +34,8 @@ struct chardev_fd {
     uint8_t out[OUT_SIZE]; /* ring */
     size_t out_head, out_count;
     bool starved; /* a write was refused: call writable() when there is room */
+    bool limited;
+    uint64_t left; /* bytes that may still be written, if limited */
 };
 
 static void chardev_fd_watch(struct chardev_fd *c)
@@ -79,16 +83,33 @@ static void chardev_fd_drain(struct chardev_fd *c)
     }
 }
 
+/* What the guest says beyond the limit is lost, and it goes on. */
+static void chardev_fd_end(struct chardev_fd *c)
+{
+    fprintf(stderr,
+            "hypatia: %s: its file is as long as -output-limit allows; what the guest writes from now on is "
+            "lost\n",
+            c->chardev.label);
+    chardev_fd_drain(c);
+    c->broken = true;
+    c->out_count = 0;
+}
+
 static size_t chardev_fd_write(struct chardev *chardev, const uint8_t *bytes, size_t n)
 {
     struct chardev_fd *c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
-    size_t taken = 0;
+    size_t most = c->limited ? (size_t)MIN((uint64_t)n, c->left) : n, taken = 0;
 
     if (c->out_fd < 0 || c->broken) {
         return n;
     }
-    while (taken < n && c->out_count < OUT_SIZE) {
+    while (taken < most && c->out_count < OUT_SIZE) {
         c->out[(c->out_head + c->out_count++) % OUT_SIZE] = bytes[taken++];
+    }
+    c->left -= c->limited ? taken : 0;
+    if (c->limited && c->left == 0) {
+        chardev_fd_end(c);
+        return n;
     }
     c->starved = taken < n;
     chardev_fd_watch(c);
@@ -206,6 +227,18 @@ static const struct chardev_ops chardev_fd_ops = {
     .columns = chardev_fd_columns,
     .destroy = chardev_fd_destroy,
 };
+
+void chardev_limit_file(struct chardev *chardev, uint64_t bytes)
+{
+    struct chardev_fd *c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
+    struct stat status;
+
+    if (chardev && chardev->ops == &chardev_fd_ops && bytes && fstat(c->out_fd, &status) == 0 &&
+        S_ISREG(status.st_mode)) {
+        c->limited = true;
+        c->left = bytes;
+    }
+}
 
 struct chardev *chardev_fd_create(const char *label, struct loop *loop, int in_fd, int out_fd, bool close_fds)
 {

@@ -649,6 +649,20 @@ static int parse_limit(struct vm_config *config, const char *value, struct error
     return suboptions_check("limit", value, " insns time ", error);
 }
 
+static int parse_output_limit(struct vm_config *config, const char *value, struct error *error)
+{
+    if (!strcmp(value, "none")) {
+        config->output_limit = config->net.capture_limit = 0;
+        return 0;
+    }
+    if (!config_parse_size(value, &config->output_limit) || !config->output_limit) {
+        return error_set(error, -EINVAL, "-output-limit: '%s' is not a size (examples: 64M, 1G, none)",
+                         value);
+    }
+    config->net.capture_limit = config->output_limit;
+    return 0;
+}
+
 static int parse_S(struct vm_config *config, const char *value, struct error *error)
 {
     (void)value;
@@ -818,6 +832,8 @@ static const struct option options[] = {
     {"seed", "N", "seed of everything random", parse_seed},
     {"rtc", "base=utc|localtime|DATE", "start of the real-time clock", parse_rtc},
     {"limit", "insns=N,time=S", "end with code 8 after so many instructions or seconds", parse_limit},
+    {"output-limit", "SIZE|none",
+     "most bytes that the guest may write to each file: of its ports, of a capture (1G)", parse_output_limit},
     {"S", NULL, "start paused", parse_S},
     {"no-reboot", NULL, "end instead of rebooting", parse_no_reboot},
     {"no-shutdown", NULL, "stay, paused, after the guest's power-off", parse_no_shutdown},
@@ -884,6 +900,7 @@ void config_init(struct vm_config *config)
     config->window.host_key = KEY_RIGHT_CTRL;
     config->icount_shift = 3;
     config->icount_sleep = true;
+    config->output_limit = config->net.capture_limit = GIB;
 }
 
 int config_check(struct vm_config *config, struct error *error)

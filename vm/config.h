@@ -118,8 +118,9 @@ struct vm_config {
     int64_t rtc_date; /* seconds since 1970, for RTC_DATE */
 
     bool start_paused, no_reboot, no_shutdown, daemonize;
-    uint64_t limit_insns; /* 0: none */
-    uint64_t limit_ns;    /* host time, 0: none */
+    uint64_t limit_insns;  /* 0: none */
+    uint64_t limit_ns;     /* host time, 0: none */
+    uint64_t output_limit; /* bytes in each file that takes what the guest says; 0: none */
     uint32_t log_mask;
     const char *log_file, *result_file, *pid_file;
     enum sandbox sandbox; /* of the process */

@@ -77,7 +77,7 @@ int vm_net_create(struct vm_net **result, const struct net_config *config, struc
         net->kind[i] = backend->kind;
         net->count++;
         if (backend->pcap[0]) {
-            code = net_pcap_open(net->backend[i], backend->pcap, clock, error);
+            code = net_pcap_open(net->backend[i], backend->pcap, config->capture_limit, clock, error);
         }
         if (code < 0) {
             vm_net_destroy(net);

@@ -44,7 +44,9 @@ int net_socket_create(struct net_port **port, const char *id, const struct net_s
                       struct loop *loop, struct error *error);
 
 /* Capture what passes a port in the format of libpcap. Times are the clock's, counted from when the capture began under
- * real time, from 1970 where time is a function of instructions. */
-int net_pcap_open(struct net_port *port, const char *path, const struct clock *clock, struct error *error);
+ * real time, from 1970 where time is a function of instructions. It ends, with a line on stderr, when another frame would make
+ * it longer than `limit` bytes; 0: no limit. */
+int net_pcap_open(struct net_port *port, const char *path, uint64_t limit, const struct clock *clock,
+                  struct error *error);
 
 #endif

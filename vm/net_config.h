@@ -74,6 +74,7 @@ struct net_config {
     char capture_id[NET_MAX_BACKENDS][NET_ID_SIZE];
     char capture_file[NET_MAX_BACKENDS][NET_PATH_SIZE];
     unsigned capture_count;
+    uint64_t capture_limit; /* most bytes of each capture; 0: none */
 };
 
 /* Parsers of the options' values. 1: help was printed; negative errno with the text. */

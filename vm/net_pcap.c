@@ -19,7 +19,8 @@ struct net_pcap {
     FILE *file; /* NULL: given up */
     char *path;
     const struct clock *clock;
-    uint64_t epoch_ns; /* added to the clock's time */
+    uint64_t epoch_ns;     /* added to the clock's time */
+    uint64_t bytes, limit; /* written; most, 0: no limit */
 };
 
 static void pcap_write(struct net_pcap *pcap, const void *bytes, size_t count)
@@ -29,6 +30,20 @@ static void pcap_write(struct net_pcap *pcap, const void *bytes, size_t count)
         fclose(pcap->file);
         pcap->file = NULL;
     }
+    pcap->bytes += count;
+}
+
+/* Is there room for so many bytes more? If not, the capture is over. */
+static bool pcap_has_room(struct net_pcap *pcap, size_t count)
+{
+    if (!pcap->file || !pcap->limit || pcap->bytes + count <= pcap->limit) {
+        return pcap->file;
+    }
+    fprintf(stderr, "hypatia: the capture '%s' is as long as -output-limit allows: it ends here\n",
+            pcap->path);
+    fclose(pcap->file);
+    pcap->file = NULL;
+    return false;
 }
 
 static void pcap_frame(struct net_tap *tap, bool sent, const uint8_t *frame, size_t length)
@@ -39,8 +54,10 @@ static void pcap_frame(struct net_tap *tap, bool sent, const uint8_t *frame, siz
                                 (uint32_t)length, (uint32_t)length};
 
     (void)sent;
-    pcap_write(pcap, header, sizeof(header));
-    pcap_write(pcap, frame, length);
+    if (pcap_has_room(pcap, sizeof(header) + length)) {
+        pcap_write(pcap, header, sizeof(header));
+        pcap_write(pcap, frame, length);
+    }
 }
 
 static void pcap_destroy(struct net_tap *tap)
@@ -65,7 +82,8 @@ static uint64_t host_epoch(const struct clock *clock)
     return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec - clock_now(clock);
 }
 
-int net_pcap_open(struct net_port *port, const char *path, const struct clock *clock, struct error *error)
+int net_pcap_open(struct net_port *port, const char *path, uint64_t limit, const struct clock *clock,
+                  struct error *error)
 {
     static const uint32_t header[6] = {0xa1b2c3d4, 4u << 16 | 2, 0, 0, 65535, 1};
     struct net_pcap *pcap = calloc(1, sizeof(*pcap));
@@ -87,6 +105,7 @@ int net_pcap_open(struct net_port *port, const char *path, const struct clock *c
                               .file = file,
                               .path = copy,
                               .clock = clock,
+                              .limit = limit,
                               .epoch_ns = host_epoch(clock)};
     pcap_write(pcap, header, sizeof(header));
     port->tap = &pcap->tap;

@@ -217,6 +217,18 @@ static int vm_open_chardevs(struct vm *vm, struct error *error)
     return result;
 }
 
+/* What the guest says goes into files as far as the user lets it. */
+static void vm_limit_outputs(struct vm *vm)
+{
+    uint64_t limit = vm->config.output_limit;
+
+    for (unsigned i = 0; i < CONFIG_MAX_SERIAL; i++) {
+        chardev_limit_file(vm->serial_owned[i], limit);
+    }
+    chardev_limit_file(vm->debugcon, limit);
+    chardev_limit_file(vm->firmware_log, limit);
+}
+
 static int vm_create_log(struct vm *vm, struct error *error)
 {
     log_init(&vm->log);
@@ -323,6 +335,7 @@ static int vm_build(struct vm *vm, struct error *error)
     if (result < 0) {
         goto out;
     }
+    vm_limit_outputs(vm);
     clock_init(&vm->clock, vm->config.icount ? CLOCK_ICOUNT : CLOCK_REAL_TIME);
     result = drives_open(&vm->drives, &vm->config, &vm->clock, vm_disk_done, vm, error);
     if (result < 0) {

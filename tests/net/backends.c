@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "devices/ethernet.h"
@@ -410,7 +411,7 @@ Test(net_pcap, writes_the_header_and_each_frame)
     snprintf(path, sizeof(path), "/tmp/hypatia-net-%d.pcap", (int)getpid());
     memset(frame, 0x42, sizeof(frame));
     net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
-    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, &bench->clock, &error), 0, "%s", error.text);
+    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, 0, &bench->clock, &error), 0, "%s", error.text);
     clock_step_to(&bench->clock, 3 * NS_PER_SEC + 5000);
     net_port_send(&bench->adapter[0].port, frame, 60);
     net_port_send(&bench->adapter[1].port, frame, 100);
@@ -431,7 +432,27 @@ Test(net_pcap, writes_the_header_and_each_frame)
     cr_assert_eq(load_le32(file + 24 + 16 + 60 + 8), 100);
     struct net_port port;
     net_port_init(&port, "net0", &adapter_ops, NULL);
-    cr_assert_lt(net_pcap_open(&port, "/nonexistent/file", &bench->clock, &error), 0);
+    cr_assert_lt(net_pcap_open(&port, "/nonexistent/file", 0, &bench->clock, &error), 0);
+}
+
+Test(net_pcap, ends_at_its_limit_with_a_whole_frame)
+{
+    struct bench *bench = bench_create();
+    struct error error = {{0}};
+    struct stat status;
+    char path[64];
+    uint8_t frame[100] = {0};
+    snprintf(path, sizeof(path), "/tmp/hypatia-net-limit-%d.pcap", (int)getpid());
+    net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
+    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, 400, &bench->clock, &error), 0, "%s", error.text);
+    for (unsigned i = 0; i < 10; i++) {
+        net_port_send(&bench->adapter[0].port, frame, 100);
+    }
+    cr_assert_eq(bench->adapter[0].port.sent_frames, 10, "the network goes on");
+    bench_destroy(bench);
+    cr_assert_eq(stat(path, &status), 0);
+    unlink(path);
+    cr_assert_eq(status.st_size, 24 + 3 * (16 + 100));
 }
 
 /* A back end that answers each frame before it returns, as libslirp answers DHCP. */
