@@ -24,7 +24,7 @@ struct page_form page_form(const struct paging_ctx *ctx)
     case PAGING_PAE:
         form.levels = 3;
         form.entry_size = 8;
-        form.level[0] = (struct page_level){"PDP", 30, 4, false, false};
+        form.level[0] = (struct page_level){"PDPTE", 30, 4, false, false};
         form.level[1] = (struct page_level){"PDE", 21, 512, true, true};
         form.level[2] = (struct page_level){"PTE", 12, 512, false, true};
         break;

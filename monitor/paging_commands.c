@@ -125,16 +125,16 @@ static void print_line(struct outline *outline, const struct outline_line *line)
     FILE *out = outline->listing.call->out;
     const char *name = outline->form->level[line->level].name;
     uint64_t vpn = line->linear >> PAGE_SHIFT;
-    char index[16], flags[11];
+    char entries[24], flags[11];
 
     if (!listing_room(&outline->listing)) {
         return;
     }
-    snprintf(index, sizeof(index), line->first == line->last ? "[%03x]" : "[%03x-%03x]", line->first,
-             line->last);
+    snprintf(entries, sizeof(entries), line->first == line->last ? "%s[%03x]" : "%s[%03x-%03x]", name,
+             line->first, line->last);
     flags_text(line->flags, flags);
-    fprintf(out, "%*s[%05llx-%05llx]  %s%-9s %s", (int)line->level * 2, "", N(vpn), N(vpn + line->pages - 1),
-            name, index, flags);
+    fprintf(out, "%*s[%05llx-%05llx]  %-12s %s", (int)line->level * 2, "", N(vpn), N(vpn + line->pages - 1),
+            entries, flags);
     print_physical(out, &line->physical);
     fprintf(out, "%s\n", line->reserved ? "  reserved bit set: #PF" : "");
     listing_row(&outline->listing,

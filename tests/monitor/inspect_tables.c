@@ -138,7 +138,7 @@ Test(inspect_tables, know_pae_with_execute_disable)
     inspected_store64(&it, DIRECTORY + 8, 0x200000 | P | W | PS | A | D);
     inspected_store64(&it, TABLE + 8, 0x3000 | P | W | A | D | BIT(63));
     run("info pg");
-    assert_says(&it, "[00000-3ffff]  PDP[000]     ---------P\n");
+    assert_says(&it, "[00000-3ffff]  PDPTE[000]   ---------P\n");
     assert_says(&it, "  [00000-001ff]  PDE[000]     ----A--UWP\n");
     assert_says(&it, "    [00001-00001]  PTE[001]     X--DA---WP 00003\n");
     assert_says(&it, "  [00200-003ff]  PDE[001]     --SDA---WP 00200-003ff\n");
