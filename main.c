@@ -15,6 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "monitor/gdb.h"
 #include "monitor/monitor.h"
 #include "monitor/screendump.h"
 #include "ui/text_display.h"
@@ -72,6 +73,7 @@ struct front_ends {
     unsigned index;
     const struct vm_config *config; /* as the user gave it */
     struct monitor *monitor;
+    struct gdb *gdb; /* NULL: no debugger can connect */
     struct text_display *display;
     struct ui_vm *window; /* NULL: none */
 };
@@ -88,6 +90,7 @@ static void close_front_ends(void *opaque)
 {
     struct front_ends *ends = opaque;
 
+    gdb_destroy(ends->gdb);
     ui_vm_close(ends->window);
     text_display_destroy(ends->display);
     monitor_destroy(ends->monitor);
@@ -136,6 +139,7 @@ static void leave_broken(const struct session *session, const struct front_ends 
     if (session->terminal_saved && !ends->config->daemonize) {
         tcsetattr(STDIN_FILENO, TCSANOW, &session->terminal);
     }
+    gdb_abandon(ends->gdb);
 }
 
 /* A VM has stopped: its terminal is given back before anything is said. */
@@ -295,19 +299,40 @@ static int open_display(struct front_ends *ends, struct error *error)
 
 /* ---- A run ---- */
 
-/* Front ends for a VM that was made, and the hypervisor's care. Takes it over, also on failure. */
-static int attach_vm(struct session *session, struct vm *vm, const struct vm_config *config, const char *name,
-                     uint32_t weight, uint32_t cap, struct error *error)
+/* A VM's port for debuggers, if it has one: its own, or the lab's next. Open before the VM is made: some wait for it. */
+static int open_gdb_port(const struct session *session, const struct vm_config *config,
+                         struct gdb_port **port, struct error *error)
+{
+    const char *spec = config->gdb;
+    char next[32];
+
+    *port = NULL;
+    if (!spec && session->lab && session->lab->gdb) {
+        snprintf(next, sizeof(next), "tcp::%u", session->lab->gdb + session->vms);
+        spec = next;
+    }
+    if (spec) {
+        *port = gdb_port_open(spec, error);
+    }
+    return spec && !*port ? -EADDRINUSE : 0;
+}
+
+/* Front ends for a VM that was made, and the hypervisor's care. Takes both over, also on failure. `port`: NULL, none. */
+static int attach_vm(struct session *session, struct vm *vm, struct gdb_port *port,
+                     const struct vm_config *config, const char *name, uint32_t weight, uint32_t cap,
+                     struct error *error)
 {
     struct front_ends *ends = calloc(1, sizeof(*ends));
     int result;
 
     if (!ends) {
+        gdb_port_close(port);
         vm_destroy(vm);
         return error_set(error, -ENOMEM, "out of memory");
     }
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
+    ends->gdb = port ? gdb_create(vm, session->hv, port) : NULL;
     vm->closing = close_front_ends;
     vm->closing_opaque = ends;
     result = open_display(ends, error);
@@ -324,11 +349,19 @@ static int add_vm(struct session *session, const struct vm_config *config, const
                   uint32_t cap, struct error *error)
 {
     struct vm_config joined = *config;
+    struct gdb_port *port;
     struct vm *vm;
 
+    if (open_gdb_port(session, config, &port, error) < 0) {
+        return -EADDRINUSE;
+    }
     joined.fabric = hypervisor_fabric(session->hv);
     vm = vm_create(&joined, error);
-    return vm ? attach_vm(session, vm, config, name, weight, cap, error) : -EINVAL;
+    if (!vm) {
+        gdb_port_close(port);
+        return -EINVAL;
+    }
+    return attach_vm(session, vm, port, config, name, weight, cap, error);
 }
 
 /* VMs need descriptors, and a guest's connections some more: as many as we may have. */
@@ -544,17 +577,23 @@ static int make_clone(struct session *session, const struct lab_vm *lab_vm, cons
                       struct clone_figures *figures, struct error *error)
 {
     struct vm_config joined = lab_vm->config;
-    struct vm *from = hypervisor_hold(session->hv, parent, error), *vm;
+    struct vm *from = hypervisor_hold(session->hv, parent, error), *vm = NULL;
+    struct gdb_port *port;
 
     if (!from) {
         return -ENOENT;
     }
     joined.fabric = hypervisor_fabric(session->hv);
-    vm = clone_create(from, &joined, figures, error);
+    if (open_gdb_port(session, &lab_vm->config, &port, error) == 0) {
+        vm = clone_create(from, &joined, figures, error);
+    }
     hypervisor_release(session->hv, from);
-    return vm ? attach_vm(session, vm, &lab_vm->config, lab_vm->config.name, lab_vm->weight, lab_vm->cap,
-                          error)
-              : -EINVAL;
+    if (!vm) {
+        gdb_port_close(port);
+        return -EINVAL;
+    }
+    return attach_vm(session, vm, port, &lab_vm->config, lab_vm->config.name, lab_vm->weight, lab_vm->cap,
+                     error);
 }
 
 static int clone_vm(void *opaque, const char *parent, const char *name, char made[HYPERVISOR_NAME_SIZE],

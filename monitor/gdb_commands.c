@@ -202,12 +202,28 @@ static void run_P(struct gdb *gdb, const char *arguments)
 
 /* ---- Memory ----------------------------------------------------------------------------------------------------- */
 
-static size_t read_memory(struct gdb *gdb, uint64_t address, void *bytes, size_t size)
+/*
+ * Where paging is off, every address is one that the guest could read, and gets all ones for where nobody answers. So that is what
+ * we say; gdb wants to look at code before it sets a breakpoint there, which then works before anything is loaded.
+ */
+static size_t read_memory(struct gdb *gdb, uint64_t address, uint8_t *bytes, size_t size)
 {
-    if (!gdb->physical && address > UINT32_MAX) {
-        return 0;
+    bool bus = gdb->physical || !(gdb->vm->cpu->cr0 & CR0_PG);
+    size_t done = 0;
+
+    if (!gdb->physical) {
+        size = address > UINT32_MAX ? 0 : (size_t)MIN((uint64_t)size, (uint64_t)UINT32_MAX + 1 - address);
     }
-    return debugger_read(gdb->vm, gdb->physical, address, bytes, size);
+    while (done < size) {
+        done += debugger_read(gdb->vm, gdb->physical, address + done, bytes + done, size - done);
+        if (done < size && !bus) {
+            break;
+        }
+        for (bool gap = done < size; gap; gap = done < size && (address + done) % PAGE_SIZE != 0) {
+            bytes[done++] = 0xff;
+        }
+    }
+    return done;
 }
 
 static void run_m(struct gdb *gdb, const char *arguments)

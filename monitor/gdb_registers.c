@@ -401,7 +401,7 @@ static const struct row rows[] = {
     GPR("esi", "int32", RSI),
     GPR("edi", "int32", RDI),
     ROW("eip", "code_ptr", CORE, eip),
-    ROW("eflags", "i386_eflags", CORE, eflags),
+    ROW("eflags", "eflags_bits", CORE, eflags),
     SELECTOR("cs", SEG_CS),
     SELECTOR("ss", SEG_SS),
     SELECTOR("ds", SEG_DS),
@@ -432,7 +432,7 @@ static const struct row rows[] = {
     XMM(5),
     XMM(6),
     XMM(7),
-    ROW("mxcsr", "i386_mxcsr", SSE, mxcsr),
+    ROW("mxcsr", "mxcsr_bits", SSE, mxcsr),
     CR(0, "cr0_bits"),
     CR(2, "data_ptr"),
     CR(3, "data_ptr"),
@@ -514,6 +514,12 @@ struct bit_name {
     uint8_t bit;
 };
 
+static const struct bit_name eflags_bits[] = {
+    {"CF", 0},  {"PF", 2},  {"AF", 4},  {"ZF", 6},  {"SF", 7},  {"TF", 8},   {"IF", 9},   {"DF", 10},
+    {"OF", 11}, {"NT", 14}, {"RF", 16}, {"VM", 17}, {"AC", 18}, {"VIF", 19}, {"VIP", 20}, {"ID", 21}};
+static const struct bit_name mxcsr_bits[] = {{"IE", 0},  {"DE", 1},  {"ZE", 2},  {"OE", 3}, {"UE", 4},
+                                             {"PE", 5},  {"DAZ", 6}, {"IM", 7},  {"DM", 8}, {"ZM", 9},
+                                             {"OM", 10}, {"UM", 11}, {"PM", 12}, {"FZ", 15}};
 static const struct bit_name cr0_bits[] = {{"PE", 0},  {"MP", 1},  {"EM", 2},  {"TS", 3},
                                            {"ET", 4},  {"NE", 5},  {"WP", 16}, {"AM", 18},
                                            {"NW", 29}, {"CD", 30}, {"PG", 31}};
@@ -554,8 +560,11 @@ static void print_vectors(FILE *out)
 
 static void print_types(FILE *out, enum feature feature)
 {
-    if (feature == SSE) {
+    if (feature == CORE) {
+        print_bits(out, "eflags_bits", 4, eflags_bits, ARRAY_LEN(eflags_bits));
+    } else if (feature == SSE) {
         print_vectors(out);
+        print_bits(out, "mxcsr_bits", 4, mxcsr_bits, ARRAY_LEN(mxcsr_bits));
     } else if (feature == SYSTEM) {
         print_bits(out, "cr0_bits", 4, cr0_bits, ARRAY_LEN(cr0_bits));
         print_bits(out, "cr4_bits", 4, cr4_bits, ARRAY_LEN(cr4_bits));
@@ -587,6 +596,10 @@ static void print_feature(FILE *out, const struct vcpu *cpu, enum feature featur
     fputs("</feature>\n", out);
 }
 
+/*
+ * The architecture says how gdb disassembles: as the code is that the processor is in now. Of a description's i8086, gdb lets a
+ * user go on to i386, and takes i386 at once if the program's file says so; not the other way round.
+ */
 char *gdb_registers_describe(const struct vcpu *cpu)
 {
     char *text = NULL;
@@ -597,9 +610,10 @@ char *gdb_registers_describe(const struct vcpu *cpu)
     if (!out) {
         return NULL;
     }
-    fputs("<?xml version=\"1.0\"?>\n<!DOCTYPE target SYSTEM \"gdb-target.dtd\">\n<target version=\"1.0\">\n"
-          "<architecture>i386</architecture>\n",
-          out);
+    fprintf(out,
+            "<?xml version=\"1.0\"?>\n<!DOCTYPE target SYSTEM \"gdb-target.dtd\">\n<target version=\"1.0\">\n"
+            "<architecture>%s</architecture>\n",
+            cpu->code32 ? "i386" : "i8086");
     for (unsigned feature = CORE; feature < FEATURES; feature++) {
         if (feature != SSE || (cpu->features & CPU_FEATURE_SSE)) {
             print_feature(out, cpu, (enum feature)feature, &number);

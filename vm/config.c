@@ -544,7 +544,30 @@ static int parse_nodefaults(struct vm_config *config, const char *value, struct 
 static int parse_not_yet(struct vm_config *config, const char *value, struct error *error)
 {
     (void)config;
-    return error_set(error, -EINVAL, "'%s': this version has no gdb stub or migration", value ? value : "-s");
+    return error_set(error, -EINVAL, "'%s': this version has no migration", value);
+}
+
+static int parse_gdb(struct vm_config *config, const char *value, struct error *error)
+{
+    bool socket = !strncmp(value, "tcp:", 4) || !strncmp(value, "unix:", 5);
+
+    if (!strcmp(value, "none")) {
+        config->gdb = NULL;
+        return 0;
+    }
+    if (strcmp(value, "stdio") != 0 && (!socket || chardev_check(value, NULL) < 0)) {
+        return error_set(
+            error, -EINVAL,
+            "-gdb: '%s' must be tcp::PORT (this host's 127.0.0.1 only), unix:PATH, stdio or none", value);
+    }
+    config->gdb = value;
+    return 0;
+}
+
+static int parse_s(struct vm_config *config, const char *value, struct error *error)
+{
+    (void)value;
+    return parse_gdb(config, "tcp::1234", error);
 }
 
 static int parse_loadvm(struct vm_config *config, const char *value, struct error *error)
@@ -804,8 +827,8 @@ static const struct option options[] = {
     {"snapshots", "DIR", "where snapshots are kept (default: beside the first disk, IMAGE.snapshots)",
      parse_snapshots},
     {"nodefaults", NULL, "no empty CD and floppy drives", parse_nodefaults},
-    {"s", NULL, NULL, parse_not_yet},
-    {"gdb", "DEV", NULL, parse_not_yet},
+    {"gdb", "tcp::PORT|unix:PATH|stdio", "let a debugger connect", parse_gdb},
+    {"s", NULL, "the same as -gdb tcp::1234", parse_s},
     {"incoming", "URI", NULL, parse_not_yet},
     {"readconfig", "FILE", NULL, parse_not_yet},
     {"qmp", "DEV", NULL, parse_not_yet},
@@ -903,6 +926,22 @@ void config_init(struct vm_config *config)
     config->output_limit = config->net.capture_limit = GIB;
 }
 
+/* Does anything but the debugger's port read or write the terminal? */
+static bool config_uses_stdio(const struct vm_config *config)
+{
+    const char *specs[CONFIG_MAX_SERIAL + 3] = {config->monitor, config->debugcon, config->firmware_log};
+
+    for (unsigned i = 0; i < config->serial_count; i++) {
+        specs[3 + i] = config->serial[i];
+    }
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        if (specs[i] && (!strcmp(specs[i], "stdio") || !strcmp(specs[i], "mon:stdio"))) {
+            return true;
+        }
+    }
+    return (config->nographic && config->serial_count == 0) || config->display == CONFIG_DISPLAY_TEXT;
+}
+
 int config_check(struct vm_config *config, struct error *error)
 {
     if (config_choose_display(config, error) < 0) {
@@ -922,6 +961,10 @@ int config_check(struct vm_config *config, struct error *error)
     }
     if (config->daemonize && (config->nographic || config->display != CONFIG_DISPLAY_NONE)) {
         return error_set(error, -EINVAL, "-daemonize needs -display none");
+    }
+    if (config->gdb && !strcmp(config->gdb, "stdio") && config_uses_stdio(config)) {
+        return error_set(error, -EINVAL,
+                         "-gdb: stdio must be the debugger's alone (add -display none and no -nographic)");
     }
     if (config->result_file && config->sandbox == SANDBOX_NO_FILES) {
         return error_set(error, -EINVAL, "-result is opened at the end, which -sandbox on,files=off forbids");

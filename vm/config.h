@@ -102,6 +102,7 @@ struct vm_config {
     const char *monitor_script; /* commands to run; NULL: none */
     const char *debugcon;       /* NULL: none */
     const char *firmware_log;   /* port 0x402; NULL: none */
+    const char *gdb;            /* where a debugger connects; NULL: nowhere */
 
     struct net_config net;
     struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */

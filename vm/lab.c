@@ -167,6 +167,17 @@ static int set_sandbox(struct lab *lab, const char *value, struct error *error)
     return sandbox_parse(value, &lab->sandbox, error);
 }
 
+static int set_gdb(struct lab *lab, const char *value, struct error *error)
+{
+    uint32_t number;
+
+    if (!parse_number(value, 1, 65535, &number)) {
+        return error_set(error, -EINVAL, "gdb: '%s' is not a port from 1 to 65535", value);
+    }
+    lab->gdb = number;
+    return 0;
+}
+
 static int set_script(struct lab *lab, const char *value, struct error *error)
 {
     (void)error;
@@ -185,6 +196,8 @@ static const struct lab_option {
                      set_monitor},
     [LAB_SANDBOX] = {"sandbox", "on|off[,files=off]", "give up the system calls that running VMs do not need",
                      set_sandbox},
+    [LAB_GDB] = {"gdb", "PORT", "debuggers' TCP port of the first VM; the others' count up from there",
+                 set_gdb},
     [LAB_SCRIPT] = {"monitor-script", "FILE", "commands of the monitor to run; exit code 10 if one fails",
                     set_script},
 };
@@ -200,7 +213,7 @@ int lab_set(struct lab *lab, const char *key, const char *value, struct lab_plac
     if (i == LAB_KEYS) {
         return error_set(error, -EINVAL,
                          "%.60s: there is no such key in [lab] (known: pcpus, memory-limit, monitor, "
-                         "sandbox, monitor-script)",
+                         "sandbox, gdb, monitor-script)",
                          key);
     }
     if (lab->places[i].file && !lab->places[i].file[0] && place.file[0]) {
@@ -339,6 +352,7 @@ static const char *terminal_key(const struct vm_config *config)
            : config->display == CONFIG_DISPLAY_TEXT       ? "display"
            : is_stdio(config->debugcon)                   ? "debugcon"
            : is_stdio(config->firmware_log)               ? "firmware-log"
+           : is_stdio(config->gdb)                        ? "gdb"
                                                           : NULL;
 }
 
@@ -372,7 +386,7 @@ static int check_terminal(struct lab *lab, struct error *error)
     return 0;
 }
 
-enum { OUTPUTS = CONFIG_MAX_SERIAL + 4 };
+enum { OUTPUTS = CONFIG_MAX_SERIAL + 5 };
 
 /* A key of a VM, and the file or socket it makes; NULL: none. */
 struct output {
@@ -401,6 +415,7 @@ static void list_outputs(const struct vm_config *config, struct output outputs[O
     }
     outputs[n++] = (struct output){"debugcon", exclusive(config->debugcon)};
     outputs[n++] = (struct output){"firmware-log", exclusive(config->firmware_log)};
+    outputs[n++] = (struct output){"gdb", exclusive(config->gdb)};
     outputs[n++] = (struct output){"D", log ? config->log_file : NULL};
     outputs[n++] = (struct output){"result", result ? config->result_file : NULL};
 }

@@ -2,7 +2,7 @@
 /*
  * A lab: the virtual machines of one process, as files say it. docs/labs.md is the user's page.
  *
- *   [lab]                       of the process, at most: pcpus, memory-limit, monitor, sandbox,
+ *   [lab]                       of the process, at most: pcpus, memory-limit, monitor, sandbox, gdb,
  *                               monitor-script
  *   [vm "web"]                  one section a VM; its keys are the command line's options without the dash,
  *   m = 64                      a value each ("on" or "off" where the option takes none), and weight and cap
@@ -43,7 +43,7 @@ struct lab_vm {
     struct lab_place place;  /* its section */
 };
 
-enum lab_key { LAB_PCPUS, LAB_MEMORY_LIMIT, LAB_MONITOR, LAB_SANDBOX, LAB_SCRIPT, LAB_KEYS };
+enum lab_key { LAB_PCPUS, LAB_MEMORY_LIMIT, LAB_MONITOR, LAB_SANDBOX, LAB_GDB, LAB_SCRIPT, LAB_KEYS };
 
 struct lab_text;
 
@@ -53,9 +53,10 @@ struct lab {
     unsigned pcpus;        /* host threads that run VMs */
     uint64_t memory_limit; /* bytes of guest memory of the whole process; 0: none */
     enum sandbox sandbox;
-    const char *monitor;               /* chardev specification; NULL: the default, see lab_check() */
-    const char *script;                /* commands of the monitor to run; NULL: none */
-    struct lab_place places[LAB_KEYS]; /* who said the five above */
+    const char *monitor; /* chardev specification; NULL: the default, see lab_check() */
+    unsigned gdb;        /* TCP port for debuggers of the first VM, then counting up; 0: as each VM says */
+    const char *script;  /* commands of the monitor to run; NULL: none */
+    struct lab_place places[LAB_KEYS]; /* who said the six above */
     const struct lab_vm *terminal;     /* the VM that has the terminal, NULL: none; by lab_check() */
     struct lab_text *texts;            /* what all strings above are borrowed from */
 };

@@ -88,6 +88,7 @@ static int renew_outputs(struct lab *lab, struct vm_config *config, const char *
         result = renew_file(lab, &config->snapshots, name, error);
     }
     config->monitor = NULL;
+    config->gdb = NULL;
     config->display = CONFIG_DISPLAY_NONE;
     return result;
 }
