@@ -48,6 +48,7 @@ struct pc {
     struct i82077 *fdc; /* NULL without floppy drives */
     struct vga *vga;
     struct fw_cfg *fw_cfg;
+    struct vmgenid *vmgenid;
     struct net_port *nic_port[PC_NICS];
     struct line ferr_irq;
     struct region coprocessor;
@@ -382,7 +383,9 @@ static bool pc_create_display_and_debug(struct pc *pc)
         pc->vga = vga_create(&pc->board, pc->pci, pc->config.vga_rom, pc->config.vga_rom_size);
     }
     pc->fw_cfg = fw_cfg_create(&pc->board);
-    return (pc->vga || !pc->config.vga) && pc->fw_cfg && debug_ports_create(&pc->board, &debug);
+    pc->vmgenid = vmgenid_create(&pc->board);
+    return (pc->vga || !pc->config.vga) && pc->fw_cfg && pc->vmgenid &&
+           debug_ports_create(&pc->board, &debug);
 }
 
 /* The slot asked for, or the first free one; -1 with the text when there is none. */
@@ -562,6 +565,15 @@ void pc_renew_addresses(struct pc *pc)
         if (pc->config.nic[i].model == PC_NIC_E1000) {
             e1000_eeprom_renew(pc->nic_port[i]->owner);
         }
+    }
+}
+
+/* To a guest that does not want the event nothing happens, so that it goes on as it would have. */
+void pc_set_generation(struct pc *pc, const uint8_t id[VMGENID_SIZE], bool event)
+{
+    vmgenid_set(pc->vmgenid, id);
+    if (event && (pc->pm->gpe_enable & BIT(VMGENID_EVENT))) {
+        piix4_pm_gpe(pc->pm, VMGENID_EVENT);
     }
 }
 

@@ -39,6 +39,7 @@
 #include "devices/speaker.h"
 #include "devices/uart16550.h"
 #include "devices/vga.h"
+#include "devices/vmgenid.h"
 #include "devices/vmmouse.h"
 
 enum { PC_SERIAL_PORTS = 2, PC_IDE_DRIVES = 4, PC_FLOPPY_DRIVES = 2 };
@@ -116,6 +117,8 @@ struct net_port *pc_nic_port(struct pc *pc, unsigned number);
 /* After the state of another machine was loaded: the adapters' EEPROMs hold the addresses that they were made with. Their
  * stations keep the address they have until the guest resets them. */
 void pc_renew_addresses(struct pc *pc);
+/* Another generation id (devices/vmgenid.h). `event`: tell a guest that has asked for the event. */
+void pc_set_generation(struct pc *pc, const uint8_t id[VMGENID_SIZE], bool event);
 /* Where the host's input goes: keys, relative motion, and positions where the guest takes them (pc_wants_position). */
 struct input_sink pc_input(struct pc *pc);
 bool pc_wants_position(struct pc *pc);

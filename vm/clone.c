@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
 
 #include "binxlate/binxlate.h"
 #include "vm/snapshot_state.h"
@@ -261,6 +263,20 @@ static void plug_in(struct vm *vm)
     }
 }
 
+void vm_renew_generation(struct vm *vm, bool event)
+{
+    const char *uuid = vm->config.uuid ? vm->config.uuid : "";
+    uint8_t id[VMGENID_SIZE];
+
+    if (vm->config.icount || getrandom(id, sizeof(id), 0) != sizeof(id)) {
+        XXH128_hash_t hash = XXH3_128bits_withSeed(uuid, strlen(uuid), vm->config.seed);
+
+        store_le64(id, hash.low64);
+        store_le64(id + 8, hash.high64);
+    }
+    pc_set_generation(vm->pc, id, event && !vm->config.icount);
+}
+
 static void make_independent(struct clone *clone)
 {
     struct vm *parent = clone->parent, *child = clone->child;
@@ -268,6 +284,7 @@ static void make_independent(struct clone *clone)
     child->loads = parent->loads + 1; /* what was found out about the parent's guest is void here */
     snapshot_restart_check(child);
     plug_in(child);
+    vm_renew_generation(child, true);
     if (parent->state == VM_RUNNING) {
         vm_resume(child);
     }

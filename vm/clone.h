@@ -29,4 +29,10 @@ struct clone_figures {
 struct vm *clone_create(struct vm *parent, const struct vm_config *config, struct clone_figures *figures,
                         struct error *error);
 
+/*
+ * Another generation id for the guest (devices/vmgenid.h), when a VM begins, was cloned or went back: a random one. Under -icount
+ * one that follows from seed and UUID, and no `event`: the same run must follow.
+ */
+void vm_renew_generation(struct vm *vm, bool event);
+
 #endif

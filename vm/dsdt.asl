@@ -22,8 +22,26 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "HYPTIA", "HYPTIAPC", 0x00000001)
         Store (Arg0, \PICM)
     }
 
+    /* devices/vmgenid.h: the VM was cloned, or went back to a snapshot */
+    Scope (\_GPE)
+    {
+        Method (_E05, 0) { Notify (\_SB.VGEN, 0x80) }
+    }
+
     Scope (\_SB)
     {
+        Device (VGEN)
+        {
+            Name (_HID, "HYPT0001")
+            Name (_CID, Package (2) { "VM_Gen_Counter", "VMGENCTR" })   /* as systems look for it, old Linux by the second */
+            Name (_DDN, "VM_Gen_Counter")
+            Name (_CRS, ResourceTemplate ()
+            {
+                Memory32Fixed (ReadOnly, 0xfef00000, 0x1000)
+            })
+            Name (ADDR, Package (2) { 0xfef00000, 0 })                  /* low and high half */
+        }
+
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A03"))

@@ -18,6 +18,7 @@
 
 #include "binxlate/binxlate.h"
 #include "binxlate/check.h"
+#include "vm/clone.h"
 #include "vm/snapshot_state.h"
 #include "vm/snapshot_store.h"
 #include "vm/vm.h"
@@ -166,6 +167,7 @@ static void loaded(struct load *load)
     vm->reset_requested = vm->power_off_requested = false;
     vm->loads++;
     snapshot_restart_check(vm);
+    vm_renew_generation(vm, true);
 }
 
 static int load_into(struct load *load, const char *name, struct error *error)
@@ -353,6 +355,7 @@ int snapshots_start(struct vm *vm, struct error *error)
     struct snapshots *s;
     int result = snapshot_store_get(vm, &s, error);
 
+    vm_renew_generation(vm, false);
     if (result == 0) {
         result = snapshot_store_open(s, false, error);
     }
