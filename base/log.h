@@ -35,6 +35,9 @@ struct log {
     uint64_t bytes_written;
     uint64_t byte_limit;    /* 0: none */
     uint64_t lines_dropped; /* past the limit */
+    /* How code addresses are named in lines: "name+0x12" into text, or ""; returns text. NULL: they are not. */
+    const char *(*name)(void *opaque, uint64_t address, char *text, size_t size);
+    void *name_opaque;
 };
 
 /* Everything off, writing to stderr, 64 MiB limit. */

@@ -24,6 +24,19 @@ void trace_insn(const struct vcpu *cpu, uint32_t category, uint64_t rip, const s
                hex, text);
 }
 
+/* " <schedule+0x12>" after an address, if somebody knows its name. */
+static const char *name_of(const struct vcpu *cpu, uint32_t linear, char *text, size_t size)
+{
+    const struct log *log = cpu->wiring.log;
+    char name[80] = "";
+
+    if (log->name) {
+        log->name(log->name_opaque, linear, name, sizeof(name));
+    }
+    snprintf(text, size, *name ? " <%s>" : "%s", name);
+    return text;
+}
+
 /* CALL rel, CALL far, FF /2 and /3. */
 static bool is_call(const struct insn *insn)
 {
@@ -39,6 +52,7 @@ void trace_call(struct vcpu *cpu, uint64_t rip, const struct insn *insn)
 {
     struct call_trace *calls = &cpu->calls;
     uint32_t esp = (uint32_t)(cpu->seg[SEG_SS].base + cpu->gpr[RSP]);
+    char callee[96], caller[96];
 
     if (!is_call(insn)) {
         return;
@@ -49,8 +63,10 @@ void trace_call(struct vcpu *cpu, uint64_t rip, const struct insn *insn)
     if (calls->depth > 0 && calls->esp[calls->depth - 1] - esp > STACK_REACH) {
         calls->depth = 0;
     }
-    log_printf(cpu->wiring.log, LOG_CALLS, "%10" PRIu64 "  %*scall %04x:%08x from %08x\n", cpu->insn_count,
-               2 * (int)calls->depth, "", cpu->seg[SEG_CS].selector, (uint32_t)cpu->rip, (uint32_t)rip);
+    log_printf(cpu->wiring.log, LOG_CALLS, "%10" PRIu64 "  %*scall %04x:%08x%s from %08x%s\n",
+               cpu->insn_count, 2 * (int)calls->depth, "", cpu->seg[SEG_CS].selector, (uint32_t)cpu->rip,
+               name_of(cpu, (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip), callee, sizeof(callee)),
+               (uint32_t)rip, name_of(cpu, (uint32_t)(cpu->seg[SEG_CS].base + rip), caller, sizeof(caller)));
     if (calls->depth < CALL_TRACE_DEPTH) {
         calls->esp[calls->depth++] = esp;
     }

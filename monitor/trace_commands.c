@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "monitor/groups.h"
+#include "vm/symbols.h"
 
 static const struct {
     const char *name;
@@ -74,6 +75,13 @@ static bool print_state(struct command_call *call)
     return true;
 }
 
+static const char *name_address(void *opaque, uint64_t address, char *text, size_t size)
+{
+    const struct vm *vm = opaque;
+
+    return symbols_format(vm->symbols, address, text, size);
+}
+
 static bool run_trace(struct command_call *call)
 {
     struct log *log = &call->vm->log;
@@ -100,6 +108,8 @@ static bool run_trace(struct command_call *call)
     }
     call->vm->cpu->calls.depth = 0;
     log->byte_limit = limit;
+    log->name = name_address;
+    log->name_opaque = call->vm;
     log->mask = mask ? mask : LOG_EXEC;
     return true;
 }
@@ -108,11 +118,12 @@ static const struct command commands[] = {
     {"trace", NULL, "[off|FILE [insns|calls|interrupts|exceptions|io|mmu|limit=BYTES]...]",
      "write what the guest does to a file; alone, how far that is",
      "insns: every instruction (what is meant if nothing is named). calls: every call, indented by its "
-     "depth. interrupts, exceptions: each as it "
-     "is delivered. io: accesses to ports and devices. mmu: page faults, CR3 loads, flushes. The file is the "
-     "log's (-D), and is written anew. "
-     "For insns and calls the guest is executed by the interpreter. limit=16M ends the file there; 64M if it "
-     "is not given.",
+     "depth, with symbols (ldsym). "
+     "interrupts, exceptions: each as it is delivered. io: accesses to ports and devices. mmu: page faults, "
+     "CR3 loads, flushes. "
+     "The file is the log's (-D), and is written anew. For insns and calls the guest is executed by the "
+     "interpreter. limit=16M ends the "
+     "file there; 64M if it is not given.",
      false, 0, 16, run_trace},
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "binxlate/binxlate.h"
+#include "vm/symbols.h"
 
 static struct inspected it;
 static char path[] = "/tmp/hypatia-trace-XXXXXX";
@@ -138,6 +139,26 @@ static void check_calls(void)
 Test(inspect_trace, shows_calls_as_a_tree)
 {
     check_calls();
+}
+
+Test(inspect_trace, names_what_is_called)
+{
+    char symbols[] = "/tmp/hypatia-symbols-XXXXXX";
+    FILE *stream = fdopen(mkstemp(symbols), "w");
+    struct error error;
+
+    fprintf(stream, "00010000 T main\n00010010 T f\n00010016 T g\n");
+    fclose(stream);
+    cr_assert_eq(symbols_load(&it.vm.symbols, symbols, 0, &error), 3, "%s", error.text);
+    unlink(symbols);
+    load_program();
+    trace("calls");
+    run_guest();
+    read_file();
+    cr_assert(strstr(file, "  call 0010:00010010 <f> from 00010005 <main+0x5>\n"), "%s", file);
+    cr_assert(strstr(file, "    call 0010:00010016 <g> from 00010010 <f>\n"), "%s", file);
+    symbols_free(it.vm.symbols);
+    it.vm.symbols = NULL;
 }
 
 Test(inspect_trace, shows_calls_of_the_translator)
