@@ -17,6 +17,7 @@
 
 #include "monitor/gdb.h"
 #include "monitor/monitor.h"
+#include "monitor/script.h"
 #include "monitor/screendump.h"
 #include "ui/text_display.h"
 #include "ui/ui.h"
@@ -52,6 +53,7 @@ struct session {
     const struct lab *lab; /* what it began with; NULL: a command line */
     struct added *added;   /* what came later, the last first */
     const char *monitor_spec;
+    struct script *script; /* NULL: none */
     struct monitor_host host;
     unsigned vms;  /* made so far */
     struct ui *ui; /* NULL: no windows */
@@ -333,6 +335,9 @@ static int attach_vm(struct session *session, struct vm *vm, struct gdb_port *po
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
     ends->gdb = port ? gdb_create(vm, session->hv, port) : NULL;
+    if (session->script) {
+        script_watch(session->script, vm);
+    }
     vm->closing = close_front_ends;
     vm->closing_opaque = ends;
     result = open_display(ends, error);
@@ -397,6 +402,7 @@ static void session_close(struct session *session)
     ui_destroy(session->ui);
     stop_listening(session);
     hypervisor_destroy(session->hv);
+    script_close(session->script);
     while (session->added) {
         struct added *next = session->added->next;
 
@@ -424,6 +430,26 @@ static int open_windows(struct session *session, struct vm_config *config, struc
     return session->ui ? 0 : -ENODEV;
 }
 
+/* Before the VMs, so that it hears all that they say. */
+static int open_script(struct session *session, const char *path, struct error *error)
+{
+    if (path) {
+        session->script = script_open(session->hv, session->lab ? &session->host : NULL, path, error);
+    }
+    return path && !session->script ? -EINVAL : 0;
+}
+
+/* Run to the end of the last VM, and of the script. */
+static int run_all(struct session *session, struct error *error)
+{
+    int result = hypervisor_run(session->hv, error);
+
+    if (session->script && !script_finish(session->script)) {
+        session->code = SCRIPT_EXIT_CODE;
+    }
+    return result;
+}
+
 /* The VM of a command line. */
 static int run(struct vm_config *config)
 {
@@ -440,6 +466,9 @@ static int run(struct vm_config *config)
         result = open_windows(&session, config, &error);
     }
     if (result == 0) {
+        result = open_script(&session, config->monitor_script, &error);
+    }
+    if (result == 0) {
         result = add_vm(&session, config, config->name, SCHED_WEIGHT_DEFAULT, 0, &error);
     }
     if (result == 0) {
@@ -453,7 +482,7 @@ static int run(struct vm_config *config)
         result = sandbox_enter(config->sandbox, net_has_user(&config->net), &error);
     }
     if (result == 0) {
-        result = hypervisor_run(session.hv, &error);
+        result = run_all(&session, &error);
     }
     session_close(&session);
     return result < 0 ? fail(&error) : session.code;
@@ -673,6 +702,9 @@ static int run_lab(const struct lab *lab)
     if (result == 0) {
         result = open_lab_windows(&session, lab, &error);
     }
+    if (result == 0) {
+        result = open_script(&session, lab->script, &error);
+    }
     for (unsigned i = 0; result == 0 && i < lab->count; i++) {
         result = add_lab_vm(&session, &lab->vm[i], &error);
     }
@@ -683,7 +715,7 @@ static int run_lab(const struct lab *lab)
         result = enter_sandbox(lab, &error);
     }
     if (result == 0) {
-        result = hypervisor_run(session.hv, &error);
+        result = run_all(&session, &error);
     }
     session_close(&session);
     return result < 0 ? fail(&error) : session.code;
@@ -706,6 +738,17 @@ static int main_lab(int argc, char **argv)
     return code;
 }
 
+static int help_monitor(const char *form)
+{
+    struct error error;
+
+    if (monitor_write_manual(form, stdout) == 0) {
+        return 0;
+    }
+    error_set(&error, 0, "-help-monitor: '%s' is not text, man or markdown", form);
+    return fail(&error);
+}
+
 int main(int argc, char **argv)
 {
     struct error error = {{0}};
@@ -718,6 +761,9 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && !strcmp(argv[1], "run")) {
         return main_lab(argc - 1, argv + 1);
+    }
+    if (argc > 1 && (!strcmp(argv[1], "-help-monitor") || !strcmp(argv[1], "--help-monitor"))) {
+        return help_monitor(argc > 2 ? argv[2] : "text");
     }
     if (argc > 1 && (!strcmp(argv[1], "-dump-config") || !strcmp(argv[1], "--dump-config"))) {
         return lab_dump(argc - 1, argv + 1, stdout, &error) < 0 ? fail(&error) : 0;
