@@ -17,6 +17,7 @@
 
 #include "monitor/command.h"
 #include "monitor/completion.h"
+#include "monitor/debug_stop.h"
 #include "monitor/editor.h"
 #include "vm/containment.h"
 
@@ -28,7 +29,10 @@ struct monitor {
     struct editor *editor;
     char *pending; /* not yet taken by the device */
     size_t pending_count, pending_capacity;
-    struct vm *at_hand; /* held for completion; NULL: none */
+    struct vm *at_hand;             /* held for completion; NULL: none */
+    struct debug_listener listener; /* a VM's own: of its stops */
+    bool executing;                 /* a command, which tells by itself what it changes */
+    bool shown;                     /* the prompt is on somebody's terminal */
 };
 
 /* ---- output ---- */
@@ -97,6 +101,35 @@ static void monitor_prompt(struct monitor *monitor)
     editor_prompt(monitor->editor, prompt);
 }
 
+/* The VM has stopped at a point: say where, and give the prompt back to whom it was for. */
+static void monitor_vm_changed(void *opaque, struct vm *vm)
+{
+    struct monitor *monitor = opaque;
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out;
+
+    if (monitor->executing || vm->state != VM_PAUSED || debugger_stop(vm)->reason != DEBUG_STOP_POINT) {
+        return;
+    }
+    out = open_memstream(&text, &length);
+    if (!out) {
+        return;
+    }
+    debug_stop_print(out, vm);
+    fclose(out);
+    if (monitor->shown) {
+        editor_hide(monitor->editor);
+    } else {
+        monitor_write(monitor, "\r\n", 2);
+    }
+    monitor_write_lines(monitor, text, length);
+    if (monitor->shown) {
+        editor_show(monitor->editor);
+    }
+    free(text);
+}
+
 /* ---- what the editor asks for ---- */
 
 static void monitor_run_line(void *opaque, const char *line)
@@ -107,9 +140,11 @@ static void monitor_run_line(void *opaque, const char *line)
     FILE *out = open_memstream(&text, &length);
 
     if (out) {
+        monitor->executing = true;
         containment_watch(false);
         monitor_execute(&monitor->session, line, out);
         containment_watch(true);
+        monitor->executing = false;
         fclose(out);
         monitor_write_lines(monitor, text, length);
         free(text);
@@ -179,6 +214,7 @@ static void monitor_opened(void *opaque)
     struct monitor *monitor = opaque;
 
     monitor->pending_count = 0; /* was for somebody else */
+    monitor->shown = true;
     editor_refresh(monitor->editor);
 }
 
@@ -244,9 +280,12 @@ struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
     if (monitor) {
         editor_hide(monitor->editor);
         monitor_prompt(monitor);
-        if (!vm->mux || vm->monitor_chardev != chardev_mux_port(vm->mux, MUX_MONITOR)) {
+        monitor->shown = !vm->mux || vm->monitor_chardev != chardev_mux_port(vm->mux, MUX_MONITOR);
+        if (monitor->shown) {
             editor_show(monitor->editor);
         }
+        monitor->listener = (struct debug_listener){.changed = monitor_vm_changed, .opaque = monitor};
+        debugger_listen(vm, &monitor->listener);
     }
     return monitor;
 }
@@ -270,6 +309,9 @@ struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *charde
 void monitor_destroy(struct monitor *monitor)
 {
     if (monitor) {
+        if (monitor->session.vm && !monitor->session.vm->broken) {
+            debugger_unlisten(monitor->session.vm, &monitor->listener);
+        }
         monitor->chardev->receive = NULL;
         monitor->chardev->writable = NULL;
         monitor->chardev->opened = NULL;
