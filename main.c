@@ -28,6 +28,7 @@
 #include "vm/img.h"
 #include "vm/lab.h"
 #include "vm/sandbox.h"
+#include "vm/verdict.h"
 #include "vm/vm.h"
 
 /*
@@ -129,6 +130,9 @@ static void report(const struct session *session, struct vm *vm, const char *nam
     }
     if (vm->outcome == VM_OUTCOME_TRIPLE_FAULT) {
         vm_explain_shutdown(stderr, vm);
+    }
+    if (vm->outcome == VM_OUTCOME_PANIC || vm->outcome == VM_OUTCOME_HUNG) {
+        verdict_explain(stderr, vm);
     }
     if (vm->broken) {
         report_frames(vm->broken);
@@ -361,6 +365,7 @@ static int add_vm(struct session *session, const struct vm_config *config, const
         return -EADDRINUSE;
     }
     joined.fabric = hypervisor_fabric(session->hv);
+    verdict_choose(&joined);
     vm = vm_create(&joined, error);
     if (!vm) {
         gdb_port_close(port);
@@ -613,6 +618,7 @@ static int make_clone(struct session *session, const struct lab_vm *lab_vm, cons
         return -ENOENT;
     }
     joined.fabric = hypervisor_fabric(session->hv);
+    verdict_choose(&joined);
     if (open_gdb_port(session, &lab_vm->config, &port, error) == 0) {
         vm = clone_create(from, &joined, figures, error);
     }

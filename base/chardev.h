@@ -36,6 +36,9 @@ struct chardev {
     /* Sees what was written, too; NULL: nobody. */
     void (*tap)(void *watcher, const uint8_t *bytes, size_t n);
     void *watcher;
+    /* The same for whoever reads along what the guest says (vm/verdict.c). */
+    void (*overhear)(void *listener, const uint8_t *bytes, size_t n);
+    void *listener;
 };
 
 /* All accept a NULL chardev: output vanishes. */
@@ -45,6 +48,9 @@ static inline size_t chardev_write(struct chardev *chardev, const uint8_t *bytes
 
     if (chardev && chardev->tap) {
         chardev->tap(chardev->watcher, bytes, taken);
+    }
+    if (chardev && chardev->overhear) {
+        chardev->overhear(chardev->listener, bytes, taken);
     }
     return taken;
 }

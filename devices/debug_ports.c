@@ -12,15 +12,17 @@
 
 #include <stdlib.h>
 
-#define POST_PORT        0x80
-#define DEBUGCON_PORT    0xe9
-#define SEABIOS_LOG_PORT 0x402
-#define OFF_604_PORT     0x604
-#define OFF_B004_PORT    0xb004
-#define CONSOLE_PRESENT  0xe9u
-#define OFF_MASK         0x3c00u /* SUS_EN and SUS_TYP */
-#define OFF_VALUE        0x2000u
-#define PRIORITY_OFF     (-20) /* behind the power management block of the chip set */
+#define POST_PORT           0x80
+#define DEBUGCON_PORT       0xe9
+#define SEABIOS_LOG_PORT    0x402
+#define OFF_604_PORT        0x604
+#define OFF_B004_PORT       0xb004
+#define CONSOLE_PRESENT     0xe9u
+#define PVPANIC_PANICKED    1u
+#define PVPANIC_CRASHLOADED 2u
+#define OFF_MASK            0x3c00u /* SUS_EN and SUS_TYP */
+#define OFF_VALUE           0x2000u
+#define PRIORITY_OFF        (-20) /* behind the power management block of the chip set */
 
 static const struct snap_field debug_ports_fields[] = {
     SNAP_BYTES(struct debug_ports, post_codes),
@@ -95,6 +97,27 @@ static void exit_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 
 static const struct region_ops exit_ops = {.read = exit_read, .write = exit_write, .max_size = 4};
 
+static uint64_t pvpanic_read(void *opaque, uint64_t offset, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    return PVPANIC_PANICKED | PVPANIC_CRASHLOADED;
+}
+
+/* A guest that has loaded a crash kernel will look after itself. */
+static void pvpanic_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    struct debug_ports *ports = opaque;
+    (void)offset;
+    (void)size;
+    if ((value & PVPANIC_PANICKED) && ports->config.panicked) {
+        ports->config.panicked(ports->config.exit_opaque);
+    }
+}
+
+static const struct region_ops pvpanic_ops = {.read = pvpanic_read, .write = pvpanic_write, .max_size = 1};
+
 static uint64_t off_read(void *opaque, uint64_t offset, unsigned size)
 {
     (void)opaque;
@@ -127,8 +150,8 @@ static void debug_ports_reset(struct device *device)
 static void debug_ports_fini(struct device *device)
 {
     struct debug_ports *ports = CONTAINER_OF(device, struct debug_ports, device);
-    struct region *const regions[] = {&ports->post, &ports->debugcon, &ports->seabios_log,
-                                      &ports->exit, &ports->off_604,  &ports->off_b004};
+    struct region *const regions[] = {&ports->post,    &ports->debugcon, &ports->seabios_log, &ports->exit,
+                                      &ports->pvpanic, &ports->off_604,  &ports->off_b004};
     for (unsigned i = 0; i < ARRAY_LEN(regions); i++) {
         addr_space_remove(device->board->io, regions[i]);
     }
@@ -155,6 +178,8 @@ static void add_regions(struct debug_ports *ports)
                    &console_ops, config->seabios_log);
     region_init_io(&ports->exit, "isa-debug-exit", config->exit_iobase, config->exit_iosize, &exit_ops,
                    ports);
+    region_init_io(&ports->pvpanic, "pvpanic", config->pvpanic_iobase, config->pvpanic_iobase ? 1 : 0,
+                   &pvpanic_ops, ports);
     region_init_io(&ports->off_604, "power-off-604", OFF_604_PORT, 2, &off_ops, ports);
     region_init_io(&ports->off_b004, "power-off-b004", OFF_B004_PORT, 2, &off_ops, ports);
     ports->off_604.priority = PRIORITY_OFF;
@@ -164,6 +189,7 @@ static void add_regions(struct debug_ports *ports)
     addr_space_add(io, &ports->debugcon);
     addr_space_add(io, &ports->seabios_log);
     addr_space_add(io, &ports->exit);
+    addr_space_add(io, &ports->pvpanic);
     addr_space_add(io, &ports->off_604);
     addr_space_add(io, &ports->off_b004);
     addr_space_end(io);

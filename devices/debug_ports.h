@@ -8,10 +8,11 @@
  *   E9     debug console: bytes to a character device; reads E9h so that a guest can probe for it
  *   402    SeaBIOS debug log, the same
  *   F4...  isa-debug-exit: a write of v ends the VM with exit code (v << 1) | 1
+ *   505    pvpanic: reads the events that it knows, 1 panicked, 2 a crash kernel was loaded; the first, written, is told
  *   604, B004   soft off by a word write of SUS_EN with SUS_TYP 0 (2000h), for guests without an ACPI driver; a
  *               power management block that firmware places there comes first
  *
- * Not modelled: port 8900h "Shutdown", panic event ports.
+ * Not modelled: port 8900h "Shutdown".
  */
 #ifndef DEVICES_DEBUG_PORTS_H
 #define DEVICES_DEBUG_PORTS_H
@@ -29,13 +30,15 @@ struct debug_ports_config {
     /* Called from inside the port write; the VM ends before its next instruction. */
     void (*exit)(void *opaque, uint32_t code);
     void *exit_opaque;
-    struct line power_off; /* pulsed from inside the port write */
+    uint16_t pvpanic_iobase;        /* 0: no such device */
+    void (*panicked)(void *opaque); /* called from inside the port write, with exit_opaque */
+    struct line power_off;          /* pulsed from inside the port write */
 };
 
 struct debug_ports {
     struct device device;
     struct debug_ports_config config;
-    struct region post, debugcon, seabios_log, exit, off_604, off_b004;
+    struct region post, debugcon, seabios_log, exit, pvpanic, off_604, off_b004;
     uint8_t post_codes[DEBUG_PORTS_POST_HISTORY]; /* ring, newest before post_next */
     uint8_t post_next;
     uint8_t post_last;

@@ -376,6 +376,8 @@ static bool pc_create_display_and_debug(struct pc *pc)
         .exit_iosize = pc->config.exit_iosize,
         .exit = pc->config.debug_exit,
         .exit_opaque = pc->config.opaque,
+        .pvpanic_iobase = pc->config.pvpanic_iobase,
+        .panicked = pc->config.panicked,
         .power_off = pc_line(pc, pc_line_power_off),
     };
 

@@ -72,6 +72,7 @@ struct pc_config {
     int64_t rtc_start;       /* what the real-time clock shows at first, seconds since 1970 */
     struct chardev *serial[PC_SERIAL_PORTS], *debugcon, *firmware_log;
     uint16_t exit_iobase, exit_iosize; /* isa-debug-exit; size 0: none */
+    uint16_t pvpanic_iobase;           /* 0: no pvpanic */
     struct pc_nic nic[PC_NICS];
     unsigned nic_count;
     /* Drives, NULL where there is none; they outlive the board. Primary master and slave, then secondary. A CD or
@@ -88,6 +89,7 @@ struct pc_config {
     void (*request_reset)(void *opaque);
     void (*power_off)(void *opaque);
     void (*debug_exit)(void *opaque, uint32_t code); /* (value << 1) | 1 */
+    void (*panicked)(void *opaque);                  /* pvpanic */
     /* EAX, EBX, ECX, EDX, ESI, EDI of the processor that executes IN, for VMware's backdoor. NULL: no backdoor */
     void (*get_registers)(void *opaque, uint32_t reg[VMMOUSE_REGISTERS]);
     void (*set_registers)(void *opaque, const uint32_t reg[VMMOUSE_REGISTERS]);

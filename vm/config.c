@@ -453,14 +453,36 @@ static int parse_exit_device(struct vm_config *config, const char *value, struct
     return suboptions_check("device", value, " iobase iosize ", error);
 }
 
+/* QEMU's names and default. */
+static int parse_pvpanic(struct vm_config *config, const char *value, struct error *error)
+{
+    char text[32];
+    uint64_t port = 0x505;
+
+    if (suboption(value, "ioport", text, sizeof(text)) && (!parse_u64(text, &port) || port > 0xffff)) {
+        return error_set(error, -EINVAL, "-device pvpanic: ioport=%s is not a port", text);
+    }
+    config->pvpanic_device = true;
+    config->pvpanic_iobase = (uint16_t)port;
+    return suboptions_check("device", value, " ioport ", error);
+}
+
 static int parse_device(struct vm_config *config, const char *value, struct error *error)
 {
     size_t length = strcspn(value, ",");
 
     if (!strcmp(value, "?") || !strcmp(value, "help")) {
         printf("name \"isa-debug-exit\", bus ISA, desc \"ends the VM with exit code (value << 1) | 1\"\n");
+        printf("name \"pvpanic\", bus ISA, desc \"a guest's kernel reports its panic\"\n");
         net_list_devices(stdout);
         return PARSE_DONE;
+    }
+    if (length == strlen("pvpanic") && !strncmp(value, "pvpanic", length)) {
+        if (!strcmp(value + length, ",help")) {
+            printf("pvpanic options:\n  ioport=<uint16> (default: 0x505)\n");
+            return PARSE_DONE;
+        }
+        return parse_pvpanic(config, value, error);
     }
     if (net_is_device(value)) {
         return net_parse_device(&config->net, value, error);
@@ -649,6 +671,42 @@ static int parse_rtc(struct vm_config *config, const char *value, struct error *
         config->rtc_date = timegm(&tm);
     }
     return suboptions_check("rtc", value, " base clock driftfix ", error);
+}
+
+static int parse_verdict(const char *option, const char *value, enum config_verdict *verdict,
+                         struct error *error)
+{
+    static const char *const names[] = {
+        [CONFIG_VERDICT_IGNORE] = "ignore", [CONFIG_VERDICT_PAUSE] = "pause", [CONFIG_VERDICT_EXIT] = "exit"};
+
+    for (unsigned i = CONFIG_VERDICT_IGNORE; i < ARRAY_LEN(names); i++) {
+        if (!strcmp(value, names[i])) {
+            *verdict = (enum config_verdict)i;
+            return 0;
+        }
+    }
+    return error_set(error, -EINVAL, "-%s: '%s' is not exit, pause or ignore", option, value);
+}
+
+static int parse_on_panic(struct vm_config *config, const char *value, struct error *error)
+{
+    return parse_verdict("on-panic", value, &config->on_panic, error);
+}
+
+static int parse_on_hang(struct vm_config *config, const char *value, struct error *error)
+{
+    return parse_verdict("on-hang", value, &config->on_hang, error);
+}
+
+static int parse_hang_timeout(struct vm_config *config, const char *value, struct error *error)
+{
+    uint64_t seconds;
+
+    if (!parse_u64(value, &seconds) || seconds == 0 || seconds > UINT64_MAX / NS_PER_SEC) {
+        return error_set(error, -EINVAL, "-hang-timeout: '%s' is not a number of seconds", value);
+    }
+    config->hang_ns = seconds * NS_PER_SEC;
+    return 0;
 }
 
 static int parse_limit(struct vm_config *config, const char *value, struct error *error)
@@ -857,6 +915,12 @@ static const struct option options[] = {
     {"limit", "insns=N,time=S", "end with code 8 after so many instructions or seconds", parse_limit},
     {"output-limit", "SIZE|none",
      "most bytes that the guest may write to each file: of its ports, of a capture (1G)", parse_output_limit},
+    {"on-panic", "exit|pause|ignore",
+     "when the guest's kernel panics (default: exit with code 6 if -display none)", parse_on_panic},
+    {"on-hang", "exit|pause|ignore", "when the guest hangs (default: exit with code 12 if -display none)",
+     parse_on_hang},
+    {"hang-timeout", "SECONDS", "a loop with interrupts masked for so long is a hang, too",
+     parse_hang_timeout},
     {"S", NULL, "start paused", parse_S},
     {"no-reboot", NULL, "end instead of rebooting", parse_no_reboot},
     {"no-shutdown", NULL, "stay, paused, after the guest's power-off", parse_no_shutdown},
@@ -896,8 +960,8 @@ static int parse_help(struct vm_config *config, const char *value, struct error 
         }
     }
     printf("\n-kernel builtin boots the embedded teaching kernel.\n"
-           "Exit codes: 0 guest shut down, 1 bad usage, 2 internal error, 4 triple fault, 8 limit reached,\n"
-           "odd codes from isa-debug-exit.\n");
+           "Exit codes: 0 guest shut down, 1 bad usage, 2 internal error, 4 triple fault, 6 guest panic,\n"
+           "8 limit reached, 10 failed check of a script, 12 guest hung, odd codes from isa-debug-exit.\n");
     return PARSE_DONE;
 }
 

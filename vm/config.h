@@ -66,6 +66,14 @@ struct config_window {
     bool implied; /* nobody asked for a window, but there is a display server */
 };
 
+/* What a guest that has failed is done to. */
+enum config_verdict {
+    CONFIG_VERDICT_DEFAULT, /* whoever makes the VM chooses: verdict_choose() */
+    CONFIG_VERDICT_IGNORE,
+    CONFIG_VERDICT_PAUSE,
+    CONFIG_VERDICT_EXIT,
+};
+
 struct vm_config {
     const char *name;
     const char *uuid;
@@ -107,6 +115,8 @@ struct vm_config {
     struct net_config net;
     struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */
 
+    bool pvpanic_device;
+    uint16_t pvpanic_iobase;
     bool exit_device;
     uint16_t exit_iobase;
     uint8_t exit_iosize;
@@ -119,6 +129,8 @@ struct vm_config {
     int64_t rtc_date; /* seconds since 1970, for RTC_DATE */
 
     bool start_paused, no_reboot, no_shutdown, daemonize;
+    enum config_verdict on_panic, on_hang; /* vm/verdict.h */
+    uint64_t hang_ns; /* guest time in a loop with interrupts masked that counts as a hang; 0: none does */
     uint64_t limit_insns;  /* 0: none */
     uint64_t limit_ns;     /* host time, 0: none */
     uint64_t output_limit; /* bytes in each file that takes what the guest says; 0: none */

@@ -786,6 +786,18 @@ static void go_on(struct debugger *debugger)
     points_pass(cpu);
 }
 
+bool debugger_in_use(const struct vm *vm)
+{
+    return vm->debugger && vm->debugger->count > 0;
+}
+
+void debugger_pause(struct vm *vm, const char *text)
+{
+    note_stop(vm->debugger, DEBUG_STOP_REQUEST);
+    snprintf(vm->debugger->stop.text, sizeof(vm->debugger->stop.text), "%s", text);
+    vm_pause(vm);
+}
+
 void debugger_state_changed(struct vm *vm)
 {
     struct debugger *debugger = vm->debugger;

@@ -17,6 +17,11 @@
 bool debugger_create(struct vm *vm);
 void debugger_destroy(struct vm *vm);
 
+/* Are there points? */
+bool debugger_in_use(const struct vm *vm);
+/* Pause a running VM, for this reason. */
+void debugger_pause(struct vm *vm, const char *text);
+
 /* The state has just become this one. */
 void debugger_state_changed(struct vm *vm);
 

@@ -27,7 +27,9 @@ static const struct {
     [VM_OUTCOME_DEBUG_EXIT] = {"debug-exit", 1},
     [VM_OUTCOME_INTERNAL] = {"internal-error", 2},
     [VM_OUTCOME_TRIPLE_FAULT] = {"triple-fault", 4},
+    [VM_OUTCOME_PANIC] = {"panic", 6},
     [VM_OUTCOME_LIMIT] = {"limit", 8},
+    [VM_OUTCOME_HUNG] = {"hung", 12},
 };
 
 const char *vm_outcome_name(enum vm_outcome outcome)

@@ -18,6 +18,7 @@
 #include "vm/debugger_internal.h"
 #include "vm/machine.h"
 #include "vm/snapshot.h"
+#include "vm/verdict.h"
 #include "vm/symbols.h"
 
 enum { SLICE_INSNS_ICOUNT = 1000000 };
@@ -111,6 +112,11 @@ static void hook_debug_exit(void *opaque, uint32_t code)
 
     vm->debug_exit_code = (uint8_t)code;
     vm_stop(vm, VM_OUTCOME_DEBUG_EXIT, "the guest wrote to isa-debug-exit");
+}
+
+static void hook_panicked(void *opaque)
+{
+    verdict_panicked(opaque);
 }
 
 void vm_request_reset(struct vm *vm)
@@ -250,7 +256,7 @@ static int vm_create_cpu(struct vm *vm, struct error *error)
     };
 
     vm->cpu = vcpu_create(vm->config.cpu_model, vm->config.cpu_features, &wiring, error);
-    if (vm->cpu && !debugger_create(vm)) {
+    if (vm->cpu && (!debugger_create(vm) || !verdict_create(vm))) {
         return error_set(error, -ENOMEM, "out of memory");
     }
     return vm->cpu ? 0 : -ENOMEM;
@@ -317,6 +323,8 @@ static int vm_build(struct vm *vm, struct error *error)
         .request_reset = hook_request_reset,
         .power_off = hook_power_off,
         .debug_exit = hook_debug_exit,
+        .pvpanic_iobase = vm->config.pvpanic_device ? vm->config.pvpanic_iobase : 0,
+        .panicked = hook_panicked,
         .get_registers = hook_get_registers,
         .set_registers = hook_set_registers,
     };
@@ -421,6 +429,7 @@ void vm_destroy(struct vm *vm)
     vm->clock.deadline_moved = NULL;
     snapshots_end(vm);
     debugger_destroy(vm);
+    verdict_destroy(vm);
     check_destroy(vm->check);
     binxlate_destroy(vm->binxlate);
     if (vm->cpu) {
@@ -450,8 +459,22 @@ void vm_destroy(struct vm *vm)
 
 /* ---- running ---- */
 
+/* The guest has failed: what its user wants then. */
+static void vm_pass_verdict(struct vm *vm)
+{
+    if (verdict_ends(vm)) {
+        vm_stop(vm, verdict_is_panic(vm) ? VM_OUTCOME_PANIC : VM_OUTCOME_HUNG, verdict_reason(vm));
+    } else {
+        debugger_pause(vm, verdict_reason(vm));
+    }
+}
+
 static void vm_reset(struct vm *vm)
 {
+    if (verdict_look_at_reset(vm)) {
+        vm_pass_verdict(vm); /* paused, it reboots when it goes on */
+        return;
+    }
     vm->reset_requested = false;
     if (vm->config.no_reboot) {
         vm_stop(vm, VM_OUTCOME_REBOOT, "the guest rebooted");
@@ -517,7 +540,7 @@ static void vm_check_limits(struct vm *vm, uint64_t now)
 /* The guest sleeps. How long may the thread, at `now`? 0: not at all. */
 static uint64_t vm_idle(struct vm *vm, uint64_t now)
 {
-    uint64_t wait = vm_time_left(vm);
+    uint64_t wait = verdict_limit_wait(vm, vm_time_left(vm));
 
     if (vm->clock.policy == CLOCK_ICOUNT && !vm->config.icount_sleep && wait != UINT64_MAX) {
         clock_skip(&vm->clock, wait);
@@ -590,6 +613,10 @@ static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
     }
     if (debugger_slice_ended(vm, exit, before)) {
         vm_pause(vm);
+        return 0;
+    }
+    if (verdict_look(vm, exit)) {
+        vm_pass_verdict(vm);
         return 0;
     }
     return vm_handle_exit(vm, exit, end);

@@ -34,6 +34,7 @@ struct containment_report;
 struct debugger;
 struct snapshots;
 struct symbols;
+struct verdict;
 
 enum vm_state { VM_RUNNING, VM_PAUSED, VM_STOPPED };
 
@@ -47,6 +48,8 @@ enum vm_outcome {
     VM_OUTCOME_INTERNAL,     /* 2: a bug of ours */
     VM_OUTCOME_TRIPLE_FAULT, /* 4 */
     VM_OUTCOME_LIMIT,        /* 8: -limit */
+    VM_OUTCOME_PANIC,        /* 6: the guest's kernel says so (vm/verdict.h) */
+    VM_OUTCOME_HUNG,         /* 12: the guest can never go on */
 };
 
 struct vm {
@@ -73,6 +76,7 @@ struct vm {
 
     struct snapshots *snapshots; /* vm/snapshot.c's; NULL until there are any */
     struct debugger *debugger;   /* vm/debugger.c's; NULL until somebody debugs */
+    struct verdict *verdict;     /* vm/verdict.c's */
     struct symbols *symbols;     /* the guest's, by ldsym; NULL: none */
     uint64_t firmware_hash;      /* XXH3 of the ROM images, for a snapshot's fingerprint */
     uint64_t loads;              /* snapshots loaded: what was found out about the guest before one is void */
