@@ -40,9 +40,17 @@ static bool lacks_dirty(const struct paging_ctx *ctx, const struct pagewalk *wal
     return walk->level_count && lacks(ctx, &walk->level[walk->level_count - 1], PAGE_D);
 }
 
+/* Does a debugger's watchpoint keep this kind of access off the page? Fetches go by unseen. */
+static bool debugger_sees(const struct paging_ctx *ctx, enum shadow_kind kind, lin_t linear, gpa_t gpa)
+{
+    unsigned seen = data_watch_at(ctx->watch, linear, gpa);
+
+    return kind == SHADOW_WRITE ? seen != 0 : kind == SHADOW_READ && (seen & DATA_WATCH_READ);
+}
+
 /* The tables allow it: what keeps the entry from being usable? */
 static void explain_unusable(const struct paging_ctx *ctx, const struct pagewalk *walk, enum shadow_kind kind,
-                             struct shadow_difference *difference)
+                             lin_t linear, struct shadow_difference *difference)
 {
     const struct ram *ram = ctx->mem->ram;
     roff_t roff = addr_space_read_roff(ctx->mem, walk->gpa);
@@ -50,6 +58,9 @@ static void explain_unusable(const struct paging_ctx *ctx, const struct pagewalk
 
     if (roff == NO_ROFF) {
         reasons |= SHADOW_DEVICE;
+    }
+    if (debugger_sees(ctx, kind, linear, walk->gpa)) {
+        reasons |= SHADOW_DEBUGGED;
     }
     if (kind == SHADOW_WRITE) {
         reasons |= lacks_dirty(ctx, walk) ? SHADOW_NOT_DIRTY : 0;
@@ -111,7 +122,7 @@ bool shadow_compare(const struct shadow *shadow, const struct paging_ctx *ctx, e
     *difference = (struct shadow_difference){.reasons = SHADOW_SAME};
     if (!usable) {
         if (allowed) {
-            explain_unusable(ctx, &walk, kind, difference);
+            explain_unusable(ctx, &walk, kind, base, difference);
         }
         return allowed;
     }
@@ -156,6 +167,8 @@ const char *shadow_reason_name(enum shadow_reason reason)
         return "stale: A or D was cleared, and not flushed";
     case SHADOW_WRONG:
         return "wrong: an error of the emulator";
+    case SHADOW_DEBUGGED:
+        return "a debugger's watchpoint";
     }
     return "";
 }
@@ -175,7 +188,7 @@ const char *shadow_watch_text(uint8_t watch, char *text, size_t size)
     for (unsigned i = 0; i < 8; i++) {
         if ((watch >> i & 1) && used < size) {
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-                                     names[i] ? names[i] : "the debugger");
+                                     names[i] ? names[i] : "somebody");
         }
     }
     return text;

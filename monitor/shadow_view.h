@@ -24,8 +24,10 @@ enum shadow_reason {
     SHADOW_STALE = 1u << 6,      /* the guest has changed its tables; may stay until it flushes */
     SHADOW_STALE_FLAG = 1u << 7, /* the guest has cleared A or D; the same */
     SHADOW_WRONG = 1u << 8,      /* none of this: a mistake of ours */
+    /* The tables allow it, the entry cannot be used: */
+    SHADOW_DEBUGGED = 1u << 9, /* a debugger watches the page: it has to see the access */
 };
-enum { SHADOW_REASONS = 9 };
+enum { SHADOW_REASONS = 10 };
 
 struct shadow_difference {
     unsigned reasons; /* enum shadow_reason */

@@ -135,6 +135,24 @@ Test(inspect_shadow, knows_each_watch)
     }
 }
 
+Test(inspect_shadow, knows_watchpoints)
+{
+    static const struct data_watch_page pages[] = {
+        {.page = 0x28, .kinds = DATA_WATCH_WRITE},
+        {.page = 0x29, .physical = true, .kinds = DATA_WATCH_READ}};
+    static const struct data_watch watch = {.page = pages, .count = 2};
+
+    it.vm.cpu->paging.watch = &watch;
+    cr_assert_not(fill(0x28000, PAGEWALK_WRITE));
+    cr_assert_not(fill(0x29000, PAGEWALK_READ));
+    cr_assert_eq(reasons(SHADOW_READ, 0x28000), SHADOW_SAME);
+    cr_assert_eq(reasons(SHADOW_WRITE, 0x28000), SHADOW_DEBUGGED);
+    cr_assert_eq(reasons(SHADOW_READ, 0x29000), SHADOW_DEBUGGED);
+    run("shadow show 0x28000");
+    assert_says(&it, "supervisor  write  unusable; a debugger's watchpoint\n");
+    it.vm.cpu->paging.watch = NULL;
+}
+
 Test(inspect_shadow, knows_devices_and_rom)
 {
     pte(8, DEVICE | P | W | A | D);
