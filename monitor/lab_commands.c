@@ -37,8 +37,14 @@ static bool vm_list(struct command_call *call)
     unsigned count;
     struct hypervisor_account *account = all_accounts(session->hv, &count);
 
+    call->data = json_array();
     fprintf(call->out, "  %-20s %-10s %12s %10s\n", "NAME", "STATE", "CPU", "MINSNS");
     for (unsigned i = 0; i < count; i++) {
+        json_array_append_new(call->data, json_pack("{s:s, s:s, s:b, s:I, s:I}", "name", account[i].name,
+                                                    "state", state_of(&account[i]), "chosen",
+                                                    !strcmp(account[i].name, session->chosen), "cpu_ns",
+                                                    (json_int_t)account[i].entity.charged_ns, "insns",
+                                                    (json_int_t)account[i].insns));
         fprintf(call->out, "%c %-20s %-10s %10.3f s %10llu\n",
                 !strcmp(account[i].name, session->chosen) ? '*' : ' ', account[i].name, state_of(&account[i]),
                 (double)account[i].entity.charged_ns / (double)NS_PER_SEC,
@@ -201,6 +207,7 @@ static bool sched_show(struct command_call *call)
     struct hypervisor *hv = call->session->hv;
     unsigned count;
     struct hypervisor_account *account = all_accounts(hv, &count);
+    json_t *vms = json_array();
     uint64_t all_ns = 0;
 
     for (unsigned i = 0; i < count; i++) {
@@ -213,6 +220,13 @@ static bool sched_show(struct command_call *call)
     for (unsigned i = 0; i < count; i++) {
         const struct sched_entity *entity = &account[i].entity;
 
+        json_array_append_new(vms, json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
+                                             account[i].name, "state", state_of(&account[i]), "weight",
+                                             (int)entity->weight, "cap", (int)entity->cap, "cpu_ns",
+                                             (json_int_t)entity->charged_ns, "waited_ns",
+                                             (json_int_t)entity->waited_ns, "slices",
+                                             (json_int_t)entity->slices, "wakes", (json_int_t)entity->wakes,
+                                             "latency_99_ns", (json_int_t)sched_latency(entity, 99)));
         fprintf(call->out, "%-20s %-10s %6u %4u%% %10.3f s %5.1f%% %10.3f s %9llu %9llu %6llu us\n",
                 account[i].name, state_of(&account[i]), entity->weight, entity->cap,
                 (double)entity->charged_ns / (double)NS_PER_SEC,
@@ -222,6 +236,8 @@ static bool sched_show(struct command_call *call)
                 (unsigned long long)(sched_latency(entity, 99) / NS_PER_US));
     }
     free(account);
+    call->data = json_pack("{s:i, s:I, s:o}", "pcpus", (int)hypervisor_pcpus(hv), "slice_ns",
+                           (json_int_t)hypervisor_slice(hv), "vms", vms);
     return true;
 }
 

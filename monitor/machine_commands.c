@@ -2,10 +2,16 @@
 /*
  * The machine as its user has it before him: power and reset, media, keyboard and mouse, screen, cables, the log.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "monitor/groups.h"
+#include "monitor/keys.h"
 #include "monitor/screendump.h"
+
+#define NS_PER_MS 1000000u
+
+enum { HOLD_MS = 100, HOLD_MS_MAX = 60000 };
 
 /* ---- life cycle ---- */
 
@@ -125,6 +131,13 @@ static bool run_commit(struct command_call *call)
 
 /* ---- the log ---- */
 
+static bool run_logfile(struct command_call *call)
+{
+    struct error error;
+
+    return log_open(&call->vm->log, call->word[0], &error) == 0 || command_fail(call, "%s", error.text);
+}
+
 static bool run_log(struct command_call *call)
 {
     struct error error;
@@ -149,6 +162,72 @@ static bool run_screendump(struct command_call *call)
     }
     display = vga_display(pc_vga(call->vm->pc));
     return screendump_write(&display, call->word[0], &error) == 0 || command_fail(call, "%s", error.text);
+}
+
+/* ---- the keyboard ---- */
+
+/* Keys that sendkey holds down until a time on the VM's clock; vm->held_keys, which the VM frees. */
+struct held_keys {
+    struct timer timer;
+    struct vm *vm;
+    enum key key[KEYS_AT_ONCE];
+    int count;
+};
+
+static void release_keys(void *opaque)
+{
+    struct held_keys *held = opaque;
+    struct input_sink sink = pc_input(held->vm->pc);
+
+    while (held->count > 0) {
+        input_key(&sink, held->key[--held->count], false);
+    }
+}
+
+/* NULL: no memory. */
+static struct held_keys *find_held(struct vm *vm)
+{
+    struct held_keys *held = vm->held_keys;
+
+    if (!held) {
+        held = vm->held_keys = calloc(1, sizeof(*held));
+    }
+    if (held && !held->vm) {
+        held->vm = vm;
+        timer_init(&held->timer, &vm->clock, "sendkey", release_keys, held);
+    }
+    return held;
+}
+
+static bool run_sendkey(struct command_call *call)
+{
+    struct held_keys *held = find_held(call->vm);
+    struct input_sink sink = pc_input(call->vm->pc);
+    enum key key[KEYS_AT_ONCE];
+    uint64_t ms = HOLD_MS;
+    struct error error;
+    int count = keys_parse(call->word[0], key, &error);
+
+    if (count < 0) {
+        return command_fail(call, "%s", error.text);
+    }
+    if (call->count > 1 && !command_value(call, 1, &ms)) {
+        return false;
+    }
+    if (ms > HOLD_MS_MAX) {
+        return command_fail(call, "keys are held down for %d ms at most", HOLD_MS_MAX);
+    }
+    if (!held) {
+        return command_fail(call, "out of memory");
+    }
+    timer_disarm(&held->timer);
+    release_keys(held); /* those before */
+    for (int i = 0; i < count; i++) {
+        held->key[held->count++] = key[i];
+        input_key(&sink, key[i], true);
+    }
+    timer_arm(&held->timer, clock_now(&call->vm->clock) + ms * NS_PER_MS);
+    return true;
 }
 
 /* ---- the pointer ---- */
@@ -222,6 +301,10 @@ static const struct command commands[] = {
     {"nmi", NULL, "", "raise a non-maskable interrupt", NULL, false, 0, 0, run_nmi},
     {"screendump", NULL, "FILE", "write the screen to FILE: PNG, or PPM by the name's .ppm", NULL, false, 1,
      1, run_screendump},
+    {"sendkey", NULL, "KEYS [MS]",
+     "press keys together, such as ctrl-alt-delete, and release them after MS ms (100)",
+     "Key names are QEMU's; the Tab key lists them. 0xNN is a scan code of set 1. The time is the guest's.",
+     false, 1, 2, run_sendkey},
     {"mouse_move", NULL, "DX DY [WHEEL]", "move the mouse; an absolute pointer: to X Y of 32767", NULL, false,
      2, 3, run_mouse_move},
     {"mouse_button", NULL, "STATE", "press and release buttons: 1 left, 2 middle, 4 right, added up", NULL,
@@ -233,7 +316,9 @@ static const struct command commands[] = {
     {"commit", NULL, "DRIVE|all", "move an overlay's data into its backing file", NULL, false, 1, 1,
      run_commit},
     {"set_link", NULL, "NAME on|off", "plug a network cable in or out", NULL, false, 2, 2, run_set_link},
-    {"log", NULL, "ITEMS|none", "set the log's categories", NULL, false, 1, 1, run_log},
+    {"logfile", NULL, "FILE", "write the log to another file", NULL, false, 1, 1, run_logfile},
+    {"log", NULL, "ITEMS|none", "set the log's categories",
+     "As -d has them, with commas between: int,cpu_reset.", false, 1, 1, run_log},
 };
 
 const struct command_group machine_group = {"The machine", commands, ARRAY_LEN(commands)};

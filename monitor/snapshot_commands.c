@@ -72,12 +72,37 @@ static void print_last_save(struct vm *vm, FILE *out)
             (unsigned long long)(figures.bytes / KIB), (unsigned long long)figures.copies);
 }
 
-static bool info_snapshots(struct command_call *call)
+static void add_snapshot(void *opaque, const struct snapshot_entry *entry)
+{
+    json_t *data = json_pack("{s:s}", "name", entry->name);
+
+    if (entry->broken) {
+        json_object_set_new(data, "broken", json_string(entry->broken));
+    } else {
+        json_object_set_new(data, "parent", entry->parent ? json_string(entry->parent) : json_null());
+        json_object_set_new(data, "note", json_string(entry->note));
+        json_object_set_new(data, "current", json_boolean(entry->current));
+        json_object_set_new(data, "time_ns", json_integer((json_int_t)entry->time_ns));
+        json_object_set_new(data, "guest_ns", json_integer((json_int_t)entry->guest_ns));
+        json_object_set_new(data, "bytes", json_integer((json_int_t)entry->bytes));
+    }
+    json_array_append_new(opaque, data);
+}
+
+static bool list(struct command_call *call)
 {
     struct error error;
 
-    if (snapshot_list(call->vm, call->out, &error) < 0) {
-        return command_fail(call, "%s", error.text);
+    call->data = json_array();
+    return (snapshot_list(call->vm, call->out, &error) >= 0 &&
+            snapshot_each(call->vm, add_snapshot, call->data, &error) >= 0) ||
+           command_fail(call, "%s", error.text);
+}
+
+static bool info_snapshots(struct command_call *call)
+{
+    if (!list(call)) {
+        return false;
     }
     print_last_save(call->vm, call->out);
     return true;
@@ -85,9 +110,7 @@ static bool info_snapshots(struct command_call *call)
 
 static bool snap_tree(struct command_call *call)
 {
-    struct error error;
-
-    return snapshot_list(call->vm, call->out, &error) >= 0 || command_fail(call, "%s", error.text);
+    return list(call);
 }
 
 static bool snap_diff(struct command_call *call)

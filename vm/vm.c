@@ -454,6 +454,7 @@ void vm_destroy(struct vm *vm)
     }
     loop_fini(&vm->loop);
     log_fini(&vm->log);
+    free(vm->held_keys);
     free(vm);
 }
 

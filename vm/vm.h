@@ -88,6 +88,8 @@ struct vm {
     struct chardev_mux *mux;
     struct vm_net *net; /* NULL: no network */
 
+    void *held_keys; /* what the monitor's sendkey holds down; freed with the VM, NULL: nothing */
+
     /* requests, noted by devices and front ends, carried out between slices */
     bool reset_requested, quit_requested, power_off_requested;
     uint64_t host_start_ns, host_polled_ns;
