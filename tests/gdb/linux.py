@@ -77,10 +77,10 @@ printf "at start_kernel %d\\n", $eip == (unsigned)&start_kernel
 printf "cr0 %x cr3 %x\\n", (unsigned)$cr0, (unsigned)$cr3
 info registers cr0
 bt
-find /1 0xc1000000, 0xc1ffffff, {{char[14]}}"Linux version "
+find /b 0xc1000000, 0xc1ffffff, 'L', 'i', 'n', 'u', 'x', ' ', 'v', 'e', 'r', 's', 'i', 'o', 'n', ' ', '6', '.'
 x/s $_
 set {{char}}($_ + 3) = 'o'
-watch *(unsigned *)($esp - 64)
+watch -l *(unsigned *)($esp - 64)
 continue
 delete
 tbreak *rest_init
@@ -135,7 +135,7 @@ def main():
             failed(f"gdb has not said {pattern!r}:\n{said}")
     for pattern in (r"Linox version 6", r"alive=42"):
         if not re.search(pattern, console):
-            failed(f"the guest has not said {pattern!r}:\n{console[-3000:]}")
+            failed(f"the guest has not said {pattern!r}:\n{said}\n{console[:3000]}")
     if code != 0:
         failed(f"exit code {code}")
     print("passed")

@@ -85,9 +85,9 @@ def main():
             output, code = run(pairs, directory)
         wrong += judge(pairs, output)
         print(f"session {number + 1}: {len(pairs)} commands, exit code {code}")
-        if code != 85:
+        if code != (85 if pairs[-1][0] == "detach" else 0):
             wrong += 1
-            print("FAILED: the guest was to end with 85")
+            print(f"FAILED: exit code after {pairs[-1][0]}")
     print("FAILED" if wrong else "passed")
     return 1 if wrong else 0
 
