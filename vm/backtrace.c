@@ -219,11 +219,49 @@ static bool at_entry(const struct walker *walker, uint32_t pc, unsigned *offset)
     return false;
 }
 
+/* EFLAGS as it can have been pushed: what is always 1 is, what is always 0 is. */
+static bool is_eflags(uint32_t value)
+{
+    return (value & (RFLAGS_FIXED1 | BIT(3) | BIT(5) | BIT(15))) == RFLAGS_FIXED1 && value < BIT(22);
+}
+
+/* The first instruction of an interrupt's handler: EIP, CS and EFLAGS are at `at`. */
+static bool try_interrupted(struct walker *walker, uint32_t at)
+{
+    uint32_t eip, cs, eflags, esp;
+
+    if (walker->width != 4 || !walker->cpu->protected_mode || !peek_stack(walker, at, &eip) ||
+        !peek_stack(walker, at + 4, &cs) || !peek_stack(walker, at + 8, &eflags) || !is_eflags(eflags)) {
+        return false;
+    }
+    if (cs == walker->cpu->seg[SEG_CS].selector) {
+        add_frame(walker, BACKTRACE_INTERRUPTED, eip, at + 12);
+        return true;
+    }
+    if ((cs & 3) != 3 || cs > 0xffff || !peek_stack(walker, at + 12, &esp)) {
+        return false;
+    }
+    walker->user = true;
+    add_frame(walker, BACKTRACE_INTERRUPTED, eip, esp);
+    return true;
+}
+
+static bool is_first(const struct walker *walker, uint32_t pc)
+{
+    const struct symbol *symbol = symbols_at(walker->symbols, pc);
+
+    return symbol && symbol->code && symbol->address == pc;
+}
+
 static void try_entry(struct walker *walker, uint32_t pc)
 {
     uint32_t sp = reg32(walker->cpu, RSP), ret;
     unsigned offset;
 
+    if (walker->max > 1 && is_first(walker, pc) &&
+        (try_interrupted(walker, sp) || try_interrupted(walker, sp + 4))) { /* an error code may lie below */
+        return;
+    }
     if (walker->max < 2 || !at_entry(walker, pc, &offset) || !peek_stack(walker, sp + offset, &ret)) {
         return;
     }

@@ -399,6 +399,35 @@ Test(backtrace, of_linux_ends_in_user_mode)
     bare_fini(&bare);
 }
 
+/* As a processor that delivers an exception with an error code, or an interrupt, leaves the stack. */
+Test(backtrace, begins_at_a_handler_with_what_it_interrupted)
+{
+    struct symbols *symbols = make_symbols(names, addresses, ARRAY_LEN(names));
+    struct backtrace_frame frame[8];
+
+    for (unsigned code = 0; code < 2; code++) {
+        struct bare_machine bare;
+        uint32_t sp;
+
+        begin(&bare);
+        run_to(&bare, INNER + 3);
+        sp = reg32(bare.cpu, RSP) - 12 - 4 * code;
+        bare_write32(&bare, sp, 0x1234);
+        bare_write32(&bare, sp + 4 * code, INNER + 3);
+        bare_write32(&bare, sp + 4 * code + 4, bare.cpu->seg[SEG_CS].selector);
+        bare_write32(&bare, sp + 4 * code + 8, 0x202);
+        bare.cpu->gpr[RSP] = sp;
+        bare.cpu->rip = LEAF;
+        cr_assert_eq(backtrace_chain(bare.cpu, symbols, frame, 8, NULL, 0), 5);
+        cr_expect_eq(frame[1].source, BACKTRACE_INTERRUPTED);
+        cr_expect_eq(frame[1].address, INNER + 3);
+        cr_expect_eq(frame[1].stack, sp + 4 * code + 12);
+        cr_expect_eq(frame[2].address, OUTER + 15);
+        bare_fini(&bare);
+    }
+    symbols_free(symbols);
+}
+
 /* ---- anything at all ---- */
 
 Test(backtrace, of_random_stacks_harms_nobody)
