@@ -272,6 +272,29 @@ struct image *image_create_overlay(struct image *backing, struct error *error)
     return image;
 }
 
+struct image *image_share(const struct image *image, struct error *error)
+{
+    struct image *below = NULL, *shared = NULL;
+    struct block_file *file;
+
+    if (image->backing) {
+        below = image_share(image->backing, error);
+        if (!below) {
+            return NULL;
+        }
+    }
+    file = block_file_share(image->file, error);
+    if (file) {
+        shared = image_open_file(file, image->ops->format, IMAGE_NO_BACKING | IMAGE_NO_LOCK, 0, error);
+    }
+    if (!shared) {
+        image_close(below);
+        return NULL;
+    }
+    shared->backing = below;
+    return shared;
+}
+
 /* ---- access ---- */
 
 static bool image_has(const struct image *image, uint64_t offset, uint64_t length)

@@ -119,6 +119,9 @@ int image_create(const char *path, const char *format, const struct image_create
 /* An image over `backing` (which it owns from now on, also on failure) in a temporary file without a name. */
 struct image *image_create_overlay(struct image *backing, struct error *error);
 
+/* An image and those below it once more, for another thread, to be read; none of them is written any more. NULL with the text. */
+struct image *image_share(const struct image *image, struct error *error);
+
 /* Beyond the end: -EINVAL. */
 int image_read(struct image *image, uint64_t offset, void *bytes, uint64_t length);
 int image_write(struct image *image, uint64_t offset, const void *bytes, uint64_t length);

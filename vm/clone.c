@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "binxlate/binxlate.h"
+#include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/snapshot_store.h"
 #include "vm/vm.h"
@@ -95,30 +96,6 @@ static void unplan_disks(struct clone *clone)
 
 /* ---- the clone's disks ---- */
 
-/* An image and those below it once more, to be read. NULL with the text. */
-static struct image *share_image(const struct image *image, struct error *error)
-{
-    struct image *below = NULL, *shared = NULL;
-    struct block_file *file;
-
-    if (image->backing) {
-        below = share_image(image->backing, error);
-        if (!below) {
-            return NULL;
-        }
-    }
-    file = block_file_share(image->file, error);
-    if (file) {
-        shared = image_open_file(file, image->ops->format, IMAGE_NO_BACKING | IMAGE_NO_LOCK, 0, error);
-    }
-    if (!shared) {
-        image_close(below);
-        return NULL;
-    }
-    shared->backing = below;
-    return shared;
-}
-
 static unsigned images_of(const struct image *image)
 {
     unsigned count = 0;
@@ -147,7 +124,7 @@ static int share_disk(const struct snapshot_chains *chains, const struct disk *p
             "comes from",
             parent->block.id, IMAGE_CHAIN_MAX);
     }
-    image = share_image(shown, error);
+    image = image_share(shown, error);
     if (image && parent->image->writable) {
         image = image_create_overlay(image, error);
     }
@@ -212,6 +189,7 @@ static void exchange_disks(struct clone *clone)
     if (clone->kept) {
         snapshot_store_describe(s, false, &s->current.disks);
     }
+    snapshot_merge_begin(s);
 }
 
 static int take_picture(struct clone *clone, struct error *error)

@@ -19,6 +19,7 @@
 #include "binxlate/binxlate.h"
 #include "binxlate/check.h"
 #include "vm/clone.h"
+#include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/snapshot_store.h"
 #include "vm/vm.h"
@@ -168,6 +169,7 @@ static void loaded(struct load *load)
     vm->loads++;
     snapshot_restart_check(vm);
     vm_renew_generation(vm, true);
+    snapshot_merge_begin(s);
 }
 
 static int load_into(struct load *load, const char *name, struct error *error)
@@ -385,6 +387,7 @@ void snapshots_end(struct vm *vm)
     if (snapshot_collect(s, &error) < 0) {
         fprintf(stderr, "hypatia: %s\n", error.text);
     }
+    snapshot_merge_give_up(s);
     snapshot_store_close(s);
     snapshot_tracker_fini(&s->tracker);
     free(s);

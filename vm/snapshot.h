@@ -55,6 +55,8 @@ struct snapshot_entry {
 };
 int snapshot_each(struct vm *vm, void (*each)(void *opaque, const struct snapshot_entry *entry), void *opaque,
                   struct error *error);
+/* Merge all layers of disks that no snapshot lies between, and wait for it. (By itself that begins with the eighth layer.) */
+int snapshot_merge(struct vm *vm, struct error *error);
 /* The tree. */
 int snapshot_list(struct vm *vm, FILE *out, struct error *error);
 /* What changed from one to the other: registers, device fields, pages, clusters of disks. */

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vm/snapshot_store.h"
+
 /* ---- which drives ---- */
 
 static unsigned layers_of(const struct snapshot_chain *chain)
@@ -585,4 +587,95 @@ void snapshot_disks_commit(struct snapshot_chains *chains)
         }
         chain->top = NULL;
     }
+}
+
+/* ---- merging ---- */
+
+bool snapshot_run_is_in(const struct snapshot_run *run, const struct snapshot_disk *disk, unsigned at)
+{
+    for (unsigned i = 0; i < run->count; i++) {
+        if (at + i >= disk->layers || strcmp(disk->layer[at + i], run->layer[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct snapshot_chain *chain_of_run(struct snapshot_chains *chains, const struct snapshot_run *run)
+{
+    for (unsigned i = 0; i < chains->count; i++) {
+        struct snapshot_chain *chain = &chains->chain[i];
+
+        if (!strcmp(chain->now.id, run->drive) && run->first + run->count < chain->now.layers &&
+            snapshot_run_is_in(run, &chain->now, run->first)) {
+            return chain;
+        }
+    }
+    return NULL;
+}
+
+/* The image of the chain's layer `number`; the lowest is 0. */
+static struct image *layer_image(const struct snapshot_chain *chain, unsigned number)
+{
+    struct image *image = chain->disk->image;
+
+    for (unsigned above = chain->now.layers - 1 - number; above; above--) {
+        image = image->backing;
+    }
+    return image;
+}
+
+int snapshot_disks_open_merge(struct snapshot_chains *chains, const struct snapshot_run *run,
+                              struct image **from, struct image **to, char name[SNAPSHOT_LAYER_NAME + 1],
+                              struct error *error)
+{
+    struct snapshot_chain *chain = chain_of_run(chains, run);
+    char id[SNAPSHOT_ID_LENGTH + 1];
+    struct image *below;
+
+    *from = *to = NULL;
+    if (!chain) {
+        return error_set(error, -ENOENT, "drive %s has other layers now", run->drive);
+    }
+    snapshot_make_id(id);
+    layer_name(chain, (unsigned)(chain - chains->chain), id, name);
+    chain->planned = chain->now;
+    chain->planned.layers = run->first; /* what the new layer's header says lies below */
+    *from = image_share(layer_image(chain, run->first + run->count - 1), error);
+    below = *from ? image_share(layer_image(chain, run->first)->backing, error) : NULL;
+    *to = below ? create_layer(chains, chain, name, error) : NULL;
+    if (!*to) {
+        image_close(below);
+        image_close(*from);
+        *from = NULL;
+        return -EIO;
+    }
+    (*to)->backing = below;
+    return 0;
+}
+
+bool snapshot_disks_splice(struct snapshot_chains *chains, const struct snapshot_run *run, struct image *to,
+                           const char *name)
+{
+    struct snapshot_chain *chain = chain_of_run(chains, run);
+    struct snapshot_disk *now = chain ? &chain->now : NULL;
+    struct image *above, *top, *bottom;
+    unsigned end = run->first + run->count;
+
+    if (!chain) {
+        return false;
+    }
+    above = layer_image(chain, end);
+    top = above->backing;
+    bottom = layer_image(chain, run->first);
+    image_close(to->backing);
+    to->backing = bottom->backing;
+    bottom->backing = NULL;
+    above->backing = to;
+    freeze_image(to);
+    image_close(top);
+    strcpy(now->layer[run->first], name);
+    memmove(now->layer[run->first + 1], now->layer[end], (now->layers - end) * sizeof(now->layer[0]));
+    now->layers -= run->count - 1;
+    return true;
 }

@@ -39,6 +39,16 @@ struct snapshot_chain {
     unsigned planned_temporaries;
 };
 
+/* Frozen layers of a drive, one on the other. */
+struct snapshot_run {
+    char drive[32];
+    unsigned first, count; /* in the chain's list */
+    char layer[SNAPSHOT_LAYERS_MAX][SNAPSHOT_LAYER_NAME + 1];
+};
+
+/* Are the run's layers those of the disk from `at` on? */
+bool snapshot_run_is_in(const struct snapshot_run *run, const struct snapshot_disk *disk, unsigned at);
+
 struct snapshot_chains {
     struct snapshot_chain chain[SNAPSHOT_DISKS_MAX];
     unsigned count;
@@ -67,6 +77,17 @@ int snapshot_disks_plan_current(struct snapshot_chains *chains, const struct sna
                                 struct error *error);
 /* Forget what is planned, files included. */
 void snapshot_disks_abandon(struct snapshot_chains *chains);
+
+/*
+ * For a merge (vm/snapshot_merge.h): the run's layers opened once more, over what lies below them, and a new empty layer over
+ * that. Both are the caller's. -errno with the text, and nothing is left.
+ */
+int snapshot_disks_open_merge(struct snapshot_chains *chains, const struct snapshot_run *run,
+                              struct image **from, struct image **to, char name[SNAPSHOT_LAYER_NAME + 1],
+                              struct error *error);
+/* Put that layer, `to`, in place of the run's. While held. False: the chain is another one now. */
+bool snapshot_disks_splice(struct snapshot_chains *chains, const struct snapshot_run *run, struct image *to,
+                           const char *name);
 
 /* Keep the workers away and bring requests to rest; and the reverse. */
 void snapshot_disks_hold(struct snapshot_chains *chains);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vm/snapshot_job.h"
+#include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/vm.h"
 
@@ -182,6 +183,7 @@ int snapshot_collect(struct snapshots *s, struct error *error)
     struct snapshot_job *job = s->job;
     int result = 0;
 
+    snapshot_merge_give_way(s);
     if (!job) {
         return 0;
     }
@@ -212,9 +214,13 @@ static void job_calls(void *opaque, short revents)
 
     (void)revents;
     (void)n; /* what there is to do says the phase */
-    if (advance(job) == SNAPSHOT_OVER && snapshot_collect(s, &error) < 0) {
+    if (advance(job) != SNAPSHOT_OVER) {
+        return;
+    }
+    if (snapshot_collect(s, &error) < 0) {
         fprintf(stderr, "hypatia: %s\n", error.text);
     }
+    snapshot_merge_begin(s);
 }
 
 /* ---- the command ---- */

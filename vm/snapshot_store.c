@@ -19,6 +19,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/vm.h"
 
@@ -486,6 +487,102 @@ void snapshot_store_sweep_layers(struct snapshots *s)
     closedir(list);
 }
 
+/* ---- layers that could be one ---- */
+
+static int find_layer(const struct snapshot_disk *disk, const char *layer)
+{
+    for (unsigned i = 0; i < disk->layers; i++) {
+        if (!strcmp(disk->layer[i], layer)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void note_boundaries(const struct snapshot_disk *disk, const struct snapshot_disk *other, bool *needed)
+{
+    for (unsigned i = 0; i < disk->layers; i++) {
+        int at = find_layer(other, disk->layer[i]);
+        bool goes_on = at >= 0 && i + 1 < disk->layers && (unsigned)at + 1 < other->layers &&
+                       !strcmp(disk->layer[i + 1], other->layer[at + 1]);
+
+        needed[i] = needed[i] || (at >= 0 && !goes_on);
+    }
+}
+
+bool snapshot_store_boundaries(struct snapshots *s, const struct snapshot_disk *disk,
+                               bool needed[SNAPSHOT_LAYERS_MAX])
+{
+    struct tree tree;
+    bool known = tree_read(s, &tree, NULL) == 0;
+
+    memset(needed, 0, SNAPSHOT_LAYERS_MAX * sizeof(*needed));
+    for (size_t i = 0; i < tree.count && known; i++) {
+        const struct snapshot_manifest *manifest = tree.entry[i].manifest;
+        const struct snapshot_disk *other = manifest ? snapshot_disks_find(&manifest->disks, disk->id) : NULL;
+
+        known = manifest != NULL;
+        if (other) {
+            note_boundaries(disk, other, needed);
+        }
+    }
+    tree_fini(&tree);
+    return known;
+}
+
+/* False: it does not have all of them. */
+static bool replace_in_disk(struct snapshot_disk *disk, const struct snapshot_run *run, const char *name)
+{
+    int at = find_layer(disk, run->layer[0]);
+    unsigned first = (unsigned)at, end = first + run->count;
+
+    if (at < 0 || !snapshot_run_is_in(run, disk, first)) {
+        return false;
+    }
+    memset(disk->layer[first], 0, sizeof(disk->layer[first]));
+    memcpy(disk->layer[first], name, strlen(name));
+    memmove(disk->layer[first + 1], disk->layer[end], (disk->layers - end) * sizeof(disk->layer[0]));
+    disk->layers -= run->count - 1;
+    return true;
+}
+
+static int replace_in_manifest(struct snapshots *s, struct snapshot_manifest *manifest, struct error *error)
+{
+    struct host_dir dir;
+    size_t length = 0;
+    char *text = snapshot_manifest_print(manifest, &length);
+    int result = text ? snapshot_store_enter(s, manifest->self.name, &dir, error) : -ENOMEM;
+
+    if (result == 0) {
+        result = host_replace(&dir, "manifest", text, length);
+        host_dir_close(&dir);
+    }
+    free(text);
+    return result < 0 ? error_set(error, result, "snapshot '%s': %s", manifest->self.name, strerror(-result))
+                      : 0;
+}
+
+int snapshot_store_replace_layers(struct snapshots *s, const struct snapshot_run *run, const char *name,
+                                  struct error *error)
+{
+    struct tree tree;
+    int result = tree_read(s, &tree, error);
+
+    for (size_t i = 0; i < tree.count && result == 0; i++) {
+        struct snapshot_manifest *manifest = tree.entry[i].manifest;
+
+        for (unsigned k = 0; manifest && k < manifest->disks.count && result == 0; k++) {
+            struct snapshot_disk *disk = &manifest->disks.disk[k];
+
+            if (!strcmp(disk->id, run->drive) && replace_in_disk(disk, run, name)) {
+                result = replace_in_manifest(s, manifest, error);
+            }
+        }
+    }
+    tree_fini(&tree);
+    return result;
+}
+
 /* ---- listing ---- */
 
 static bool has_later_sibling(const struct tree *tree, size_t number)
@@ -657,5 +754,6 @@ int snapshot_delete(struct vm *vm, const char *name, struct error *error)
         snapshot_tracker_forget(&s->tracker); /* its pages are gone as something to build on */
     }
     snapshot_store_sweep_layers(s);
+    snapshot_merge_begin(s);
     return 0;
 }

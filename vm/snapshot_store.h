@@ -14,6 +14,7 @@
 #include "vm/snapshot_ram.h"
 
 struct snapshot_job;
+struct snapshot_merge;
 
 struct snapshots {
     struct vm *vm;
@@ -26,7 +27,8 @@ struct snapshots {
     struct snapshot_current current;    /* as the file of this name has it */
     struct snapshot_chains chains;
     struct snapshot_tracker tracker;
-    struct snapshot_job *job; /* under way, or over and not yet collected */
+    struct snapshot_job *job;     /* under way, or over and not yet collected */
+    struct snapshot_merge *merge; /* the same; never both */
     struct snapshot_figures figures;
 };
 
@@ -41,6 +43,12 @@ int snapshot_store_enter(struct snapshots *snapshots, const char *name, struct h
                          struct error *error);
 /* Remove layers that neither a snapshot nor the running VM needs. */
 void snapshot_store_sweep_layers(struct snapshots *snapshots);
+/* Behind which of the disk's layers does a snapshot end, or others go on? False: that cannot be known. */
+bool snapshot_store_boundaries(struct snapshots *snapshots, const struct snapshot_disk *disk,
+                               bool needed[SNAPSHOT_LAYERS_MAX]);
+/* On any thread: in all manifests, one layer in place of those of the run. Each manifest is the old or the new one at any time. */
+int snapshot_store_replace_layers(struct snapshots *snapshots, const struct snapshot_run *run,
+                                  const char *name, struct error *error);
 /* The disks as `current` should have them: planned or now, but drives whose changes are not kept as they were. */
 void snapshot_store_describe(const struct snapshots *snapshots, bool planned, struct snapshot_disks *disks);
 /* Make `current` the file of this name. */
