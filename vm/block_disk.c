@@ -176,10 +176,8 @@ static void *disk_worker(void *opaque)
         }
         disk->queue = request->host_next;
         disk_work_on(disk, &containment, request);
-        if (disk->block.clock->policy == CLOCK_REAL_TIME) {
-            pthread_mutex_unlock(&disk->mutex);
-            disk->notify(disk->opaque);
-            pthread_mutex_lock(&disk->mutex);
+        if (disk->notify && disk->block.clock->policy == CLOCK_REAL_TIME) {
+            disk->notify(disk->opaque); /* with the mutex: disk_silence() waits for it */
         }
     }
     pthread_mutex_unlock(&disk->mutex);
@@ -288,6 +286,13 @@ void disk_release(struct disk *disk)
     pthread_mutex_lock(&disk->mutex);
     disk->held = false;
     pthread_cond_signal(&disk->work);
+    pthread_mutex_unlock(&disk->mutex);
+}
+
+void disk_silence(struct disk *disk)
+{
+    pthread_mutex_lock(&disk->mutex);
+    disk->notify = NULL;
     pthread_mutex_unlock(&disk->mutex);
 }
 

@@ -34,7 +34,8 @@ struct disk {
     bool snapshot;    /* the image is a temporary overlay */
     bool any_backing; /* for media put in later */
 
-    /* Called by the worker when a request is done and nobody waits for it (real time only). */
+    /* Called by the worker, with the mutex, when a request is done and nobody waits for it (real time only); NULL: nobody
+     * is told any more. */
     void (*notify)(void *opaque);
     void *opaque;
 
@@ -71,6 +72,9 @@ void disk_serve(struct disk *disk);
 /* Keep the worker away from the image, with nothing under way at the host; then give it back. */
 void disk_hold(struct disk *disk);
 void disk_release(struct disk *disk);
+
+/* `notify` has been called for the last time, and come back. Whom it tells is about to go. */
+void disk_silence(struct disk *disk);
 
 /* The host's last error on a request, 0 if there was none. */
 int disk_last_error(struct disk *disk);

@@ -138,6 +138,17 @@ void drives_serve(struct drives *drives)
     drives_for_each(drives, drives_serve_one, NULL);
 }
 
+static void drives_silence_one(struct disk *disk, void *opaque)
+{
+    (void)opaque;
+    disk_silence(disk);
+}
+
+void drives_silence(struct drives *drives)
+{
+    drives_for_each(drives, drives_silence_one, NULL);
+}
+
 struct drives_search {
     const char *id;
     struct disk *found;

@@ -28,6 +28,9 @@ void drives_close(struct drives *drives);
 /* See disk_serve(). */
 void drives_serve(struct drives *drives);
 
+/* See disk_silence(). */
+void drives_silence(struct drives *drives);
+
 /* By id; NULL if there is none. */
 struct disk *drives_find(struct drives *drives, const char *id);
 /* Call `visit` for each, in the board's order. */

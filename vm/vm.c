@@ -427,6 +427,7 @@ void vm_destroy(struct vm *vm)
         vm->closing(vm->closing_opaque);
     }
     vm->clock.deadline_moved = NULL;
+    drives_silence(&vm->drives);
     snapshots_end(vm);
     debugger_destroy(vm);
     verdict_destroy(vm);

@@ -85,6 +85,37 @@ static void serve_until(struct bench *bench, unsigned calls)
 
 static const struct image_create_options small = {.size = 1 * MIB};
 
+/* Whom a worker tells of its work may be freed once it has been silenced. */
+enum { NOT_TOLD, BEING_TOLD, TOLD };
+
+static void tell_slowly(void *opaque)
+{
+    __atomic_store_n((int *)opaque, BEING_TOLD, __ATOMIC_RELEASE);
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+    __atomic_store_n((int *)opaque, TOLD, __ATOMIC_RELEASE);
+}
+
+Test(block_drive, silenced_ones_tell_nobody_any_more)
+{
+    scratch_create("a.img", "raw", &small);
+    struct bench *bench = bench_create(CLOCK_REAL_TIME, "a.img", "raw", IMAGE_WRITE);
+    int *told = calloc(1, sizeof(*told));
+
+    bench->disk->notify = tell_slowly;
+    bench->disk->opaque = told;
+    submit(bench, 0, BLOCK_READ, 0);
+    for (unsigned i = 0; i < 100000 && __atomic_load_n(told, __ATOMIC_ACQUIRE) == NOT_TOLD; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    disk_silence(bench->disk);
+    cr_assert_eq(__atomic_load_n(told, __ATOMIC_ACQUIRE), TOLD, "it was in the middle of telling");
+    free(told);
+    serve_until(bench, 1);
+    submit(bench, 1, BLOCK_READ, 8);
+    serve_until(bench, 2);
+    bench_destroy(bench);
+}
+
 Test(block_drive, real_time_requests_complete_when_the_worker_is_done)
 {
     scratch_create("a.qcow2", "qcow2", &small);
