@@ -17,6 +17,7 @@
 
 #include "monitor/gdb.h"
 #include "monitor/monitor.h"
+#include "monitor/notices.h"
 #include "monitor/script.h"
 #include "monitor/screendump.h"
 #include "ui/text_display.h"
@@ -54,7 +55,8 @@ struct session {
     const struct lab *lab; /* what it began with; NULL: a command line */
     struct added *added;   /* what came later, the last first */
     const char *monitor_spec;
-    struct script *script; /* NULL: none */
+    struct script *script;   /* NULL: none */
+    struct notices *notices; /* what VMs tell the lab's monitor; NULL: there is none */
     struct monitor_host host;
     unsigned vms;  /* made so far */
     struct ui *ui; /* NULL: no windows */
@@ -76,7 +78,8 @@ struct front_ends {
     unsigned index;
     const struct vm_config *config; /* as the user gave it */
     struct monitor *monitor;
-    struct gdb *gdb; /* NULL: no debugger can connect */
+    struct notice_watch *watch; /* for the lab's monitor; NULL: none */
+    struct gdb *gdb;            /* NULL: no debugger can connect */
     struct text_display *display;
     struct ui_vm *window; /* NULL: none */
 };
@@ -93,6 +96,7 @@ static void close_front_ends(void *opaque)
 {
     struct front_ends *ends = opaque;
 
+    notices_unwatch(ends->watch);
     gdb_destroy(ends->gdb);
     ui_vm_close(ends->window);
     text_display_destroy(ends->display);
@@ -164,11 +168,13 @@ static void vm_stopped(void *opaque, struct vm *vm)
         vm->closing = NULL;
         close_front_ends(ends);
     }
+    monitor_hide_line(session->monitor);
     take_code(session, index, vm_exit_code(vm));
     if (config->result_file && vm_write_result(vm, config->result_file, &error) < 0) {
         take_code(session, index, fail(&error));
     }
     report(session, vm, config->name);
+    monitor_show_line(session->monitor);
 }
 
 /* ---- Signals, daemon, pid file ---- */
@@ -339,6 +345,9 @@ static int attach_vm(struct session *session, struct vm *vm, struct gdb_port *po
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
     ends->monitor = monitor_create(vm, session->hv);
     ends->gdb = port ? gdb_create(vm, session->hv, port) : NULL;
+    if (session->notices) {
+        ends->watch = notices_watch(session->notices, vm);
+    }
     if (session->script) {
         script_watch(session->script, vm);
     }
@@ -408,6 +417,7 @@ static void session_close(struct session *session)
     stop_listening(session);
     hypervisor_destroy(session->hv);
     script_close(session->script);
+    notices_destroy(session->notices);
     while (session->added) {
         struct added *next = session->added->next;
 
@@ -670,7 +680,8 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
     session->monitor_spec = spec;
     session->host = (struct monitor_host){.new_vms = new_vms, .clone_vm = clone_vm, .opaque = session};
     if (result == 0 && session->monitor_chardev) {
-        session->monitor = monitor_create_lab(session->hv, session->monitor_chardev, &session->host);
+        session->monitor =
+            monitor_create_lab(session->hv, session->monitor_chardev, &session->host, session->notices);
     }
     return result;
 }
@@ -706,6 +717,7 @@ static int run_lab(const struct lab *lab)
     int result = session_open(&session, lab->pcpus, &error);
 
     if (result == 0) {
+        session.notices = notices_create(hypervisor_loop(session.hv));
         result = open_lab_windows(&session, lab, &error);
     }
     if (result == 0) {

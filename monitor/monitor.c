@@ -19,6 +19,7 @@
 #include "monitor/completion.h"
 #include "monitor/debug_stop.h"
 #include "monitor/editor.h"
+#include "monitor/notices.h"
 #include "vm/containment.h"
 
 enum { PENDING_MAX = 16 * 1024 * 1024 };
@@ -33,6 +34,8 @@ struct monitor {
     struct debug_listener listener; /* a VM's own: of its stops */
     bool executing;                 /* a command, which tells by itself what it changes */
     bool shown;                     /* the prompt is on somebody's terminal */
+    struct notices *notices;        /* the lab's; NULL: none */
+    struct loop_poller poller;      /* for them */
 };
 
 /* ---- output ---- */
@@ -290,8 +293,38 @@ struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
     return monitor;
 }
 
+/* Between commands: VMs may have something to tell. */
+static void monitor_polled(void *opaque, struct loop *loop, bool failed)
+{
+    struct monitor *monitor = opaque;
+    char *text = notices_take(monitor->notices);
+
+    (void)loop;
+    (void)failed;
+    if (text) {
+        editor_hide(monitor->editor);
+        monitor_write_lines(monitor, text, strlen(text));
+        editor_show(monitor->editor);
+        free(text);
+    }
+}
+
+void monitor_hide_line(struct monitor *monitor)
+{
+    if (monitor) {
+        editor_hide(monitor->editor);
+    }
+}
+
+void monitor_show_line(struct monitor *monitor)
+{
+    if (monitor) {
+        editor_show(monitor->editor);
+    }
+}
+
 struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev,
-                                   const struct monitor_host *host)
+                                   const struct monitor_host *host, struct notices *notices)
 {
     struct monitor *monitor = attach(chardev, hv, NULL);
     struct hypervisor_account first;
@@ -300,6 +333,11 @@ struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *charde
         monitor->session.host = host;
         if (hypervisor_accounts(hv, &first, 1) > 0) {
             memcpy(monitor->session.chosen, first.name, sizeof(first.name));
+        }
+        monitor->notices = notices;
+        monitor->poller = (struct loop_poller){.polled = monitor_polled, .opaque = monitor};
+        if (notices) {
+            loop_add_poller(hypervisor_loop(hv), &monitor->poller);
         }
         monitor_prompt(monitor);
     }
@@ -315,6 +353,9 @@ void monitor_destroy(struct monitor *monitor)
         monitor->chardev->receive = NULL;
         monitor->chardev->writable = NULL;
         monitor->chardev->opened = NULL;
+        if (monitor->notices) {
+            loop_remove_poller(hypervisor_loop(monitor->session.hv), &monitor->poller);
+        }
         editor_destroy(monitor->editor);
         free(monitor->pending);
         free(monitor);

@@ -13,6 +13,7 @@
 #include "vm/vm.h"
 
 struct monitor;
+struct notices; /* monitor/notices.h */
 
 /* What whoever started the process does for its monitor; the caller keeps it valid. */
 struct monitor_host {
@@ -35,9 +36,13 @@ struct monitor_session {
 /* Attach to the VM's monitor character device; NULL when it has none or memory ran out. The caller owns it and
  * destroys it before the VM. */
 struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv);
-/* The lab's, on a character device of the hypervisor's loop. */
+/* The lab's, on a character device of the hypervisor's loop. It says what is put into `notices` (NULL: nothing), which
+ * outlives it. */
 struct monitor *monitor_create_lab(struct hypervisor *hv, struct chardev *chardev,
-                                   const struct monitor_host *host);
+                                   const struct monitor_host *host, struct notices *notices);
+/* For who writes to the same terminal: the line that is being typed makes room from hide to show. NULL: nothing to do. */
+void monitor_hide_line(struct monitor *monitor);
+void monitor_show_line(struct monitor *monitor);
 void monitor_destroy(struct monitor *monitor);
 
 /* Run one command line, writing to `out`. False: it failed, and `out` says why. */
