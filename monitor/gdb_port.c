@@ -16,7 +16,7 @@
 
 #include "vm/chardev.h"
 
-enum { IN_SIZE = 4096, OUT_SIZE = 256 * 1024, REFUSED_MAX = 4, FLUSH_MS = 200 };
+enum { IN_SIZE = 4096, OUT_SIZE = 256 * 1024, REFUSED_MAX = 4, FLUSH_MS = 200, HEAR_OUT_MAX = 16 };
 
 /* "E." is an error that gdb shows as text. */
 static const char refusal[] = "+$E.another debugger is connected to this VM#36";
@@ -328,16 +328,34 @@ static void serve(struct gdb_port *port, int fd)
     loop_add(port->loop, &port->client);
 }
 
+/* The client may have hung up already, behind what it said last: it is heard out, and makes way for the next one. */
+static void hear_out(struct gdb_port *port)
+{
+    struct pollfd polled = {.fd = port->client.fd, .events = POLLRDHUP};
+
+    for (unsigned i = 0; i < HEAR_OUT_MAX && port->client.fd == polled.fd && polled.fd >= 0; i++) {
+        if (poll(&polled, 1, 0) <= 0 || !polled.revents) {
+            return;
+        }
+        client_ready(port, POLLIN);
+    }
+}
+
 static void listener_ready(void *opaque, short revents)
 {
     struct gdb_port *port = opaque;
-    int fd = accept4(port->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd;
 
     (void)revents;
+    hear_out(port);
+    if (port->lost) {
+        tell_gone(port);
+    }
+    fd = accept4(port->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         return;
     }
-    if (port->client.fd < 0 && !port->lost) {
+    if (port->client.fd < 0) {
         serve(port, fd);
     } else {
         refuse(port, fd);
