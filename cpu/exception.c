@@ -66,7 +66,7 @@ static void log_event(struct vcpu *cpu, const struct event *event)
     struct log *log = cpu->wiring.log;
 
     trace_event(cpu, event->kind, event->vector, event->has_error, event->error_code);
-    if (!log || !log_enabled(log, LOG_INT)) {
+    if (!tracing(cpu, LOG_INT)) {
         return;
     }
     uint64_t pc = (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);

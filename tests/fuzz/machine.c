@@ -301,10 +301,10 @@ static void set_up_log(struct fuzz_machine *machine, const struct machine_option
         machine->log.mask = LOG_EXEC | LOG_INT;
         machine->log.byte_limit = 0;
     } else if (options->trace_exec) {
-        machine->log.mask = LOG_EXEC;
-        machine->log.byte_limit = 1;
-        machine->log.bytes_written = 1;
-        machine->log.lines_dropped = 1;
+        machine->log.stream = fopen("/dev/null", "w");
+        machine->log.close_stream = machine->log.stream != NULL;
+        machine->log.mask = machine->log.stream ? LOG_EXEC : 0;
+        machine->log.byte_limit = 0;
     }
 }
 
