@@ -135,6 +135,14 @@ static void describe_event(const struct debug_stop *stop, char *text, size_t siz
              stop->point, vector, code);
 }
 
+/* What vm/debugger.c says, behind the number and the name of the point. */
+static const char *plain_text(const struct debug_stop *stop)
+{
+    const char *colon = strstr(stop->text, ": ");
+
+    return colon ? colon + 2 : stop->text;
+}
+
 static void describe_point(struct vm *vm, const struct debug_stop *stop, char *text, size_t size)
 {
     char name[NAME_SIZE];
@@ -164,7 +172,7 @@ static void describe_point(struct vm *vm, const struct debug_stop *stop, char *t
         describe_event(stop, text, size);
         break;
     default:
-        snprintf(text, size, "breakpoint %u, %s", stop->point, stop->text);
+        snprintf(text, size, "breakpoint %u, %s", stop->point, plain_text(stop));
         break;
     }
 }
