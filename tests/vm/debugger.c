@@ -446,6 +446,155 @@ ENGINE_TEST(the_magic_breakpoint_stops_behind_it)
     vm_destroy(vm);
 }
 
+/* ---- Address spaces ------------------------------------------------------------------------------------- */
+
+enum { SPACE_A = 0x9000, SPACE_B = 0xa000, TABLE_LOW = 0xb000, TABLE_A = 0xc000, TABLE_B = 0xd000 };
+
+/* Linear 0-3FFFFF is physical in both spaces; linear 400000 is 20000 in one and 21000 in the other. */
+static void make_spaces(struct vm *vm)
+{
+    for (uint32_t page = 0; page < 1024; page++) {
+        poke32(vm, TABLE_LOW + 4 * page, page << PAGE_SHIFT | 3);
+    }
+    poke32(vm, TABLE_A, 0x20003);
+    poke32(vm, TABLE_B, 0x21003);
+    poke32(vm, SPACE_A, TABLE_LOW | 3);
+    poke32(vm, SPACE_A + 4, TABLE_A | 3);
+    poke32(vm, SPACE_B, TABLE_LOW | 3);
+    poke32(vm, SPACE_B + 4, TABLE_B | 3);
+    vm->cpu->cr3 = SPACE_A;
+    vm->cpu->cr0 |= CR0_PG;
+    vcpu_sync(vm->cpu);
+}
+
+/* CALL EBX (400000); CALL ESI (20000); MOV CR3, ECX; CALL EBX; MOV CR3, EDX; JMP 10000. Either function: INC EAX; RET */
+static struct vm *create_calls(const char *engine)
+{
+    struct vm *vm =
+        GUEST(engine, 0xff, 0xd3, 0xff, 0xd6, 0x0f, 0x22, 0xd9, 0xff, 0xd3, 0x0f, 0x22, 0xda, 0xeb, 0xf2);
+
+    poke(vm, 0x20000, "\x40\xc3", 2);
+    poke(vm, 0x21000, "\x40\xc3", 2);
+    make_spaces(vm);
+    vm->cpu->gpr[RBX] = 0x400000;
+    vm->cpu->gpr[RSI] = 0x20000;
+    vm->cpu->gpr[RCX] = SPACE_B;
+    vm->cpu->gpr[RDX] = SPACE_A;
+    return vm;
+}
+
+ENGINE_TEST(a_linear_point_stops_whatever_is_mapped_there)
+{
+    struct vm *vm = create_calls(engines[*engine]);
+    unsigned id = stop_at(vm, 0x400000);
+
+    for (unsigned i = 0; i < 6; i++) { /* not at linear 20000, which is the same code */
+        const struct debug_stop *stop = run(vm);
+        assert_point(stop, id, 0x400000);
+        cr_assert_eq(stop->physical, i % 2 ? 0x21000u : 0x20000u);
+        cr_assert_eq(reg32(vm->cpu, RAX), i / 2 * 3 + (i % 2 ? 2 : 0));
+    }
+    vm_destroy(vm);
+}
+
+ENGINE_TEST(a_physical_point_stops_wherever_it_is_mapped)
+{
+    struct vm *vm = create_calls(engines[*engine]);
+    uint64_t wait;
+
+    vm_resume(vm); /* everything is translated, and called by paired returns, before the point comes */
+    for (unsigned i = 0; i < 5; i++) {
+        vm_step(vm, UINT64_MAX, &wait);
+    }
+    vm_pause(vm);
+    unsigned id =
+        add_point(vm, &(struct debug_point){.kind = DEBUG_EXECUTE, .address = 0x20000, .physical = true});
+    const struct debug_stop *stop = run(vm);
+    uint64_t first = stop->rip;
+    for (unsigned i = 0; i < 6; i++) {
+        cr_assert_eq(stop->point, id);
+        cr_assert_eq(stop->rip, i % 2 ? first ^ 0x420000 : first, "%s", stop->text);
+        cr_assert_eq(stop->physical, 0x20000u);
+        stop = run(vm);
+    }
+    vm_destroy(vm);
+}
+
+/* MOV [EBX+8], EAX; MOV [21008], EAX; JMP: both reach physical 21008 in space B. */
+ENGINE_TEST(a_physical_watch_sees_every_way_to_the_memory)
+{
+    struct vm *vm = GUEST(engines[*engine], 0x89, 0x43, 0x08, 0xa3, 0x08, 0x10, 0x02, 0x00, 0xeb, 0xf6);
+
+    make_spaces(vm);
+    vm->cpu->cr3 = SPACE_B;
+    vcpu_sync(vm->cpu);
+    vm->cpu->gpr[RBX] = 0x400000;
+    unsigned physical = add_point(
+        vm, &(struct debug_point){.kind = DEBUG_WRITE, .address = 0x21008, .length = 4, .physical = true});
+    for (unsigned i = 0; i < 3; i++) {
+        const struct debug_stop *stop = run(vm);
+        assert_point(stop, physical, CODE);
+        cr_assert_eq(stop->address, 0x400008u);
+        cr_assert_eq(stop->physical, 0x21008u);
+        assert_point(run(vm), physical, CODE + 3);
+    }
+    cr_assert_eq(debugger_remove(vm, physical, NULL), 0);
+    unsigned linear = add(vm, DEBUG_WRITE, 0x400008, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_point(run(vm), linear, CODE);
+    }
+    vm_destroy(vm);
+}
+
+/* The page is not there when the point is set: MOV EAX, [400000] faults, the handler maps it and returns. */
+ENGINE_TEST(a_page_fault_is_shown_and_what_it_brings_is_watched)
+{
+    static const uint8_t map[] = {0xc7, 0x05, 0x00, 0xc0, 0x00,
+                                  0x00, 0x03, 0x00, 0x02, 0x00, /* MOV [C000], 20003h */
+                                  0x83, 0xc4, 0x04, 0xcf};
+    struct vm *vm = GUEST(engines[*engine], 0xa1, 0x04, 0x00, 0x40, 0x00, 0x40, 0xeb, 0xf8);
+
+    make_spaces(vm);
+    poke32(vm, TABLE_A, 0);
+    poke(vm, 0x5000, map, sizeof(map));
+    poke32(vm, IDT + 8 * EXC_PF, 8u << 16 | 0x5000);
+    unsigned fault = add(vm, DEBUG_EXCEPTION, EXC_PF, 0), watch = add(vm, DEBUG_READ, 0x400004, 1);
+    const struct debug_stop *stop = run(vm);
+    assert_point(stop, fault, CODE);
+    cr_assert_eq(stop->address, 0x400004u);
+    cr_assert(stop->has_error && stop->error_code == 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_point(run(vm), watch, CODE);
+        cr_assert_eq(debugger_stop(vm)->physical, 0x20004u);
+    }
+    vm_destroy(vm);
+}
+
+ENGINE_TEST(a_held_exception_is_gone_if_the_program_goes_on_elsewhere)
+{
+    struct vm *vm = GUEST(engines[*engine], 0x0f, 0x0b, 0x40, 0xeb, 0xfd); /* UD2; INC EAX; JMP */
+    unsigned fault = add(vm, DEBUG_EXCEPTION, EXC_UD, 0), end = stop_at(vm, CODE + 3);
+
+    assert_point(run(vm), fault, CODE);
+    vm->cpu->rip = CODE + 2;
+    assert_point(run(vm), end, CODE + 3);
+    cr_assert_eq(reg32(vm->cpu, RAX), 1u);
+    vm_destroy(vm);
+}
+
+ENGINE_TEST(points_survive_a_reset)
+{
+    struct vm *vm =
+        GUEST(engines[*engine], 0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe); /* MOV AL, FEh; OUT 64h, AL */
+    unsigned id = stop_at(vm, 0xfffffff0);
+
+    const struct debug_stop *stop = run(vm);
+
+    assert_point(stop, id, 0xfff0);
+    cr_assert_eq(stop->cs_base, 0xffff0000u);
+    vm_destroy(vm);
+}
+
 /* ---- Steps ---------------------------------------------------------------------------------------------- */
 
 static void step(struct vm *vm, uint64_t n, uint64_t rip)
@@ -556,6 +705,182 @@ ENGINE_TEST(listeners_hear_of_every_change)
     cr_assert(heard.running == 3 && heard.paused == 2 && heard.stopped == 1);
     debugger_unlisten(vm, &listener);
     vm_destroy(vm);
+}
+
+/* ---- Random programs ------------------------------------------------------------------------------------ */
+
+enum { RANDOM_INSNS = 48, RANDOM_STEPS = 3000, RANDOM_POINTS = 6, RANDOM_ROUNDS = 40 };
+
+static uint32_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33);
+}
+
+static unsigned put(uint8_t *code, unsigned at, const uint8_t *bytes, unsigned count)
+{
+    memcpy(code + at, bytes, count);
+    return at + count;
+}
+
+/* Data near 8000h, arithmetic, stack, strings, calls, jumps to any instruction, and some that fault. */
+static unsigned make_program(uint8_t *code, uint32_t *start, uint64_t *seed)
+{
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < RANDOM_INSNS; i++) {
+        uint32_t r = next_random(seed), displacement = DATA + (r >> 8) % 0x1800;
+        uint8_t reg = (uint8_t)(r % 4), imm = (uint8_t)(r >> 16);
+        uint8_t address[4];
+
+        store_le32(address, displacement);
+        start[i] = at;
+        switch (next_random(seed) % 16) {
+        case 0:
+        case 1:
+            at = put(code, at, (uint8_t[]){(uint8_t)(0x40 + reg)}, 1); /* INC reg */
+            break;
+        case 2:
+            at = put(code, at, (uint8_t[]){0x83, (uint8_t)(0xc0 + (r >> 4) % 8 * 8 + reg), imm}, 3);
+            break;
+        case 3:
+            at = put(code, at, (uint8_t[]){0xa3}, 1); /* MOV [], EAX */
+            at = put(code, at, address, 4);
+            break;
+        case 4:
+            at = put(code, at, (uint8_t[]){0x03, (uint8_t)(0x05 + reg * 8)}, 2); /* ADD reg, [] */
+            at = put(code, at, address, 4);
+            break;
+        case 5:
+            at = put(code, at, (uint8_t[]){0xff, 0x05}, 2); /* INC [] */
+            at = put(code, at, address, 4);
+            break;
+        case 6:
+            at = put(code, at, (uint8_t[]){(uint8_t)(0x50 + reg)}, 1); /* PUSH */
+            break;
+        case 7:
+            at = put(code, at, (uint8_t[]){(uint8_t)(0x58 + reg)}, 1); /* POP */
+            break;
+        case 8: /* MOV EDI, data; MOV ECX, few; REP STOSB */
+            at = put(code, at, (uint8_t[]){0xbf}, 1);
+            at = put(code, at, address, 4);
+            at = put(code, at, (uint8_t[]){0xb9, (uint8_t)(imm % 12), 0, 0, 0, 0xf3, 0xaa}, 7);
+            break;
+        case 9:
+            at = put(code, at, imm < 128 ? (uint8_t[]){0xcd, 0x30} : (uint8_t[]){0x0f, 0x0b},
+                     2); /* INT 30h, UD2 */
+            break;
+        case 10:
+            at = put(code, at, (uint8_t[]){0xe8, 0, 0, 0, 0}, 5);
+            break;
+        case 11:
+            at = put(code, at, (uint8_t[]){0xe9, 0, 0, 0, 0}, 5);
+            break;
+        default:
+            at = put(code, at, (uint8_t[]){0x0f, (uint8_t)(0x80 + r % 16), 0, 0, 0, 0}, 6);
+            break;
+        }
+    }
+    at = put(code, at, (uint8_t[]){0xe9, 0, 0, 0, 0}, 5);
+    store_le32(code + at - 4, 0u - at);
+    return at;
+}
+
+/* Where jumps and calls lead. */
+static void aim(uint8_t *code, const uint32_t *start, uint64_t *seed)
+{
+    for (unsigned i = 0; i < RANDOM_INSNS; i++) {
+        uint8_t *insn = code + start[i];
+        unsigned field = insn[0] == 0xe8 || insn[0] == 0xe9 ? 1 : insn[0] == 0x0f && insn[1] >= 0x80 ? 2 : 0;
+
+        if (field) {
+            uint32_t target = start[next_random(seed) % RANDOM_INSNS];
+            store_le32(insn + field, target - (start[i] + field + 4));
+        }
+    }
+}
+
+struct arrival {
+    uint64_t rip, insn_count;
+};
+
+static struct vm *create_random(const char *engine, const uint8_t *code, unsigned size)
+{
+    static const uint8_t skip[] = {0x83, 0x04, 0x24, 0x02,
+                                   0xcf}; /* the handler of #UD goes on behind the UD2 */
+    struct vm *vm = guest_create_with(engine, "", code, size);
+
+    poke(vm, HANDLERS + EXC_UD * HANDLER_SIZE, skip, sizeof(skip));
+    return vm;
+}
+
+/* Where single steps come by. A REP's later iterations, and what is resumed, are no arrivals. */
+static unsigned find_arrivals(struct vm *vm, struct arrival *arrival, uint64_t end)
+{
+    struct arrival last = {0, UINT64_MAX};
+    struct debug_stop stop;
+    unsigned count = 0;
+
+    while (vm->cpu->insn_count < end) {
+        struct arrival now = {vm->cpu->rip, vm->cpu->insn_count};
+        bool same = now.rip == last.rip && now.insn_count == last.insn_count;
+        if (!same && !(vm->cpu->rflags & RFLAGS_RF)) {
+            cr_assert_lt(count, 2u * RANDOM_STEPS);
+            arrival[count++] = now;
+        }
+        last = now;
+        cr_assert_eq(debugger_step(vm, 1, 0, &stop, NULL), 0);
+    }
+    return count;
+}
+
+static void follow_arrivals(struct vm *vm, const struct arrival *arrival, unsigned count,
+                            const uint64_t *point, unsigned round)
+{
+    for (unsigned i = 1; i < count; i++) { /* the first is where it starts from */
+        bool meant = false;
+        for (unsigned p = 0; p < RANDOM_POINTS; p++) {
+            meant = meant || point[p] == arrival[i].rip;
+        }
+        if (!meant) {
+            continue;
+        }
+        const struct debug_stop *stop = run(vm);
+        cr_assert(stop->rip == arrival[i].rip && stop->insn_count == arrival[i].insn_count,
+                  "round %u, arrival %u of %u: %s after %lu, expected %lx after %lu", round, i, count,
+                  stop->text, stop->insn_count, arrival[i].rip, arrival[i].insn_count);
+    }
+}
+
+ENGINE_TEST(random_points_stop_where_single_steps_come_by)
+{
+    static struct arrival arrival[2 * RANDOM_STEPS];
+    uint64_t seed = 0x5eed + *engine;
+
+    for (unsigned round = 0; round < RANDOM_ROUNDS; round++) {
+        uint8_t code[RANDOM_INSNS * 12 + 5];
+        uint32_t start[RANDOM_INSNS];
+        uint64_t point[RANDOM_POINTS];
+        unsigned size = make_program(code, start, &seed);
+
+        aim(code, start, &seed);
+        struct vm *oracle = create_random("interp", code, size);
+        unsigned count = find_arrivals(oracle, arrival, RANDOM_STEPS);
+        struct vm *vm = create_random(engines[*engine], code, size);
+        for (unsigned p = 0; p < RANDOM_POINTS; p++) {
+            point[p] = CODE + start[next_random(&seed) % RANDOM_INSNS];
+            stop_at(vm, point[p]);
+        }
+        unsigned end = add(vm, DEBUG_TIME, oracle->cpu->insn_count, 0);
+        follow_arrivals(vm, arrival, count, point, round);
+        const struct debug_stop *stop = run(vm);
+        cr_assert(stop->point == end || stop->kind == DEBUG_EXECUTE, "%s", stop->text);
+        cr_assert_eq(vm->cpu->insn_count, oracle->cpu->insn_count, "%s", stop->text);
+        cr_assert_arr_eq(vm->cpu->gpr, oracle->cpu->gpr, sizeof(vm->cpu->gpr));
+        cr_assert_eq(vm_memory_hash(vm), vm_memory_hash(oracle));
+        vm_destroy(vm);
+        vm_destroy(oracle);
+    }
 }
 
 Test(debugger, bad_points_are_refused)
