@@ -159,6 +159,8 @@ static void vm_stopped(void *opaque, struct vm *vm)
     struct front_ends *ends = vm->broken ? vm->broken->owner : vm->closing_opaque;
     const struct vm_config *config = ends->config;
     unsigned index = ends->index;
+    struct monitor *on_terminal =
+        session->monitor_spec && !strcmp(session->monitor_spec, "stdio") ? session->monitor : NULL;
     struct error error;
 
     if (vm->broken) {
@@ -168,13 +170,13 @@ static void vm_stopped(void *opaque, struct vm *vm)
         vm->closing = NULL;
         close_front_ends(ends);
     }
-    monitor_hide_line(session->monitor);
+    monitor_hide_line(on_terminal);
     take_code(session, index, vm_exit_code(vm));
     if (config->result_file && vm_write_result(vm, config->result_file, &error) < 0) {
         take_code(session, index, fail(&error));
     }
     report(session, vm, config->name);
-    monitor_show_line(session->monitor);
+    monitor_show_line(on_terminal);
 }
 
 /* ---- Signals, daemon, pid file ---- */
