@@ -390,6 +390,15 @@ static int parse_debugcon(struct vm_config *config, const char *value, struct er
     return error_prefix(error, chardev_check(value, error), "-debugcon");
 }
 
+static int parse_symbols(struct vm_config *config, const char *value, struct error *error)
+{
+    if (config->symbols_count == CONFIG_MAX_SYMBOLS) {
+        return error_set(error, -EINVAL, "-symbols: there can be %d files", CONFIG_MAX_SYMBOLS);
+    }
+    config->symbols[config->symbols_count++] = value;
+    return 0;
+}
+
 static int parse_firmware_log(struct vm_config *config, const char *value, struct error *error)
 {
     config->firmware_log = value;
@@ -901,6 +910,7 @@ static const struct option options[] = {
     {"monitor", "DEV", "monitor", parse_monitor},
     {"monitor-script", "FILE", "run commands of the monitor's; exit code 10 if one fails",
      parse_monitor_script},
+    {"symbols", "FILE", "names of the guest's addresses: ELF, System.map, or what nm prints", parse_symbols},
     {"debugcon", "DEV", "debug console on port 0xe9", parse_debugcon},
     {"firmware-log", "DEV", "SeaBIOS messages from port 0x402", parse_firmware_log},
     {"device", "NAME[,k=v]", "add a device; '?' lists them", parse_device},

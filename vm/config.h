@@ -16,7 +16,7 @@
 #include "vm/net_config.h"
 #include "vm/sandbox.h"
 
-enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16 };
+enum { CONFIG_MAX_SERIAL = 2, CONFIG_MAX_DIRS = 8, CONFIG_MAX_FW_CFG = 16, CONFIG_MAX_SYMBOLS = 8 };
 enum { CONFIG_IDE_DRIVES = 4, CONFIG_FLOPPY_DRIVES = 2 };
 
 enum config_display {
@@ -111,6 +111,9 @@ struct vm_config {
     const char *debugcon;       /* NULL: none */
     const char *firmware_log;   /* port 0x402; NULL: none */
     const char *gdb;            /* where a debugger connects; NULL: nowhere */
+
+    const char *symbols[CONFIG_MAX_SYMBOLS]; /* files with names of addresses */
+    unsigned symbols_count;
 
     struct net_config net;
     struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */

@@ -307,6 +307,19 @@ static int vm_net_open(struct vm *vm, struct pc_config *pc_config, struct error 
     return result < 0 ? result : vm_net_adapters(pc_config, &vm->config.net, error);
 }
 
+/* -symbols */
+static int vm_load_symbols(struct vm *vm, struct error *error)
+{
+    for (unsigned i = 0; i < vm->config.symbols_count; i++) {
+        long added = symbols_load(&vm->symbols, vm->config.symbols[i], 0, error);
+
+        if (added < 0) {
+            return error_prefix(error, (int)added, "-symbols");
+        }
+    }
+    return 0;
+}
+
 static int vm_build(struct vm *vm, struct error *error)
 {
     struct pc_config pc_config = {
@@ -336,6 +349,9 @@ static int vm_build(struct vm *vm, struct error *error)
     }
     if (result == 0) {
         result = machine_load_images(&images, &vm->config, error);
+    }
+    if (result == 0) {
+        result = vm_load_symbols(vm, error);
     }
     if (result == 0) {
         result = vm_open_chardevs(vm, error);
