@@ -107,9 +107,9 @@ static unsigned images_of(const struct image *image)
 }
 
 /* The parent's medium, with a temporary overlay if it can be written. */
-static int share_disk(const struct snapshot_chains *chains, const struct disk *parent, struct disk *child,
-                      struct error *error)
+static int share_disk(struct clone *clone, const struct disk *parent, struct disk *child, struct error *error)
 {
+    const struct snapshot_chains *chains = &clone->snapshots->chains;
     const struct image *shown;
     struct image *image;
 
@@ -134,21 +134,21 @@ static int share_disk(const struct snapshot_chains *chains, const struct disk *p
     child->snapshot = parent->image->writable;
     child->any_backing = parent->any_backing;
     disk_change(child, image);
+    snapshot_chains_adopt(&clone->child->snapshots->chains, child, chains, parent);
     return 0;
 }
 
 static int share_disks(struct clone *clone, struct error *error)
 {
-    const struct snapshot_chains *chains = &clone->snapshots->chains;
     struct drives *parent = &clone->parent->drives, *child = &clone->child->drives;
     int result = 0;
 
     child->snapshot = true;
     for (unsigned i = 0; i < CONFIG_IDE_DRIVES && result == 0; i++) {
-        result = share_disk(chains, parent->ide[i], child->ide[i], error);
+        result = share_disk(clone, parent->ide[i], child->ide[i], error);
     }
     for (unsigned i = 0; i < CONFIG_FLOPPY_DRIVES && result == 0; i++) {
-        result = share_disk(chains, parent->floppy[i], child->floppy[i], error);
+        result = share_disk(clone, parent->floppy[i], child->floppy[i], error);
     }
     return result;
 }

@@ -178,6 +178,13 @@ static int add_layer(struct snapshot_chains *chains, struct snapshot_chain *chai
     char name[SNAPSHOT_LAYER_NAME + 1];
     struct image *image;
 
+    if (chain->disk->snapshot && chain->planned_temporaries == SNAPSHOT_LAYERS_MAX) {
+        return error_set(
+            error, -EMLINK,
+            "drive %s stands on %d temporary files, one for each save and clone; go on from one of its "
+            "snapshots (loadvm)",
+            planned->id, SNAPSHOT_LAYERS_MAX);
+    }
     if (chain->disk->snapshot) {
         image = create_temporary(chain, error);
     } else if (planned->layers == SNAPSHOT_LAYERS_MAX) {
@@ -277,18 +284,6 @@ static bool was_written(const struct snapshot_chain *chain)
     return status != IMAGE_BACKING;
 }
 
-static int check_temporary(const struct snapshot_chains *chains, struct error *error)
-{
-    for (unsigned i = 0; i < chains->count; i++) {
-        if (chains->chain[i].disk->snapshot) {
-            return error_set(error, -EINVAL,
-                             "drive %s writes to a temporary file (-snapshot), which a snapshot cannot keep",
-                             chains->chain[i].now.id);
-        }
-    }
-    return 0;
-}
-
 static int plan_layers(struct snapshot_chains *chains, const char *id, bool everywhere, struct error *error)
 {
     int result = 0;
@@ -313,9 +308,7 @@ static int plan_layers(struct snapshot_chains *chains, const char *id, bool ever
 
 int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error)
 {
-    int result = check_temporary(chains, error);
-
-    return result < 0 ? result : plan_layers(chains, id, true, error);
+    return plan_layers(chains, id, true, error);
 }
 
 int snapshot_disks_plan_clone(struct snapshot_chains *chains, const char *id, struct error *error)
@@ -678,4 +671,169 @@ bool snapshot_disks_splice(struct snapshot_chains *chains, const struct snapshot
     memmove(now->layer[run->first + 1], now->layer[end], (now->layers - end) * sizeof(now->layer[0]));
     now->layers -= run->count - 1;
     return true;
+}
+
+/* ---- copying ---- */
+
+enum { COPY_PIECE = 1024 * 1024 };
+
+/* What the images say of a place, and for how many bytes. IMAGE_BACKING: nothing. */
+static int layers_status(struct image *image, unsigned count, uint64_t offset, enum image_status *status,
+                         uint64_t *length)
+{
+    int result = 0;
+
+    *status = IMAGE_BACKING;
+    for (unsigned i = 0; i < count && *status == IMAGE_BACKING && result == 0; i++) {
+        uint64_t here = 0;
+
+        result = image_status(image, offset, *length, status, &here);
+        *length = MIN(*length, MAX(here, (uint64_t)1));
+        image = image->backing;
+    }
+    return result;
+}
+
+int snapshot_copy_layers(struct image *from, unsigned count, struct image *to, const bool *stop)
+{
+    uint8_t *buffer = malloc(COPY_PIECE);
+    int result = buffer ? 0 : -ENOMEM;
+    uint64_t length;
+
+    for (uint64_t at = 0; at < to->size && result == 0; at += length) {
+        enum image_status status;
+
+        length = to->size - at;
+        result = layers_status(from, count, at, &status, &length);
+        if (result == 0 && status == IMAGE_DATA) {
+            length = MIN(length, (uint64_t)COPY_PIECE);
+            result = image_read(from, at, buffer, length);
+            result = result < 0 ? result : image_write(to, at, buffer, length);
+        } else if (result == 0 && status == IMAGE_ZERO) {
+            result = image_zero(to, at, length);
+        }
+        if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED)) {
+            result = -ECANCELED;
+        }
+    }
+    free(buffer);
+    return result;
+}
+
+/* ---- drives with a temporary overlay ---- */
+
+int snapshot_kept_create(struct snapshot_chains *chains, const char *id, struct snapshot_kept *kept,
+                         unsigned *count, struct error *error)
+{
+    *count = 0;
+    for (unsigned i = 0; i < chains->count; i++) {
+        struct snapshot_chain *chain = &chains->chain[i];
+        struct snapshot_kept *one = &kept[*count];
+
+        if (!chain->disk->snapshot) {
+            continue;
+        }
+        if (chain->now.layers == SNAPSHOT_LAYERS_MAX) {
+            return error_set(error, -EMLINK, "drive %s has %d layers of snapshots already", chain->now.id,
+                             SNAPSHOT_LAYERS_MAX);
+        }
+        *one = (struct snapshot_kept){.chain = chain};
+        chain->planned = chain->now;
+        layer_name(chain, i, id, one->name);
+        one->to = create_layer(chains, chain, one->name, error);
+        if (!one->to) {
+            return error_prefix(error, -EIO, "drive %s", chain->now.id);
+        }
+        ++*count;
+    }
+    return *count && host_sync_dir(chains->layers) < 0
+               ? error_set(error, -EIO, "cannot write the folder of layers")
+               : 0;
+}
+
+int snapshot_kept_open(struct snapshot_kept *kept, unsigned count, struct error *error)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct snapshot_chain *chain = kept[i].chain;
+        struct image *below = chain->disk->image;
+
+        kept[i].count = chain->temporaries;
+        for (unsigned k = 0; k < chain->temporaries; k++) {
+            below = below->backing;
+        }
+        kept[i].from = image_share(chain->disk->image, error);
+        kept[i].to->backing = kept[i].from ? image_share(below, error) : NULL;
+        if (!kept[i].to->backing) {
+            return error_prefix(error, -EIO, "drive %s", chain->now.id);
+        }
+    }
+    return 0;
+}
+
+void snapshot_kept_describe(const struct snapshot_kept *kept, unsigned count, struct snapshot_disks *disks)
+{
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < disks->count; k++) {
+            struct snapshot_disk *disk = &disks->disk[k];
+
+            if (!strcmp(disk->id, kept[i].chain->now.id)) {
+                strcpy(disk->layer[disk->layers++], kept[i].name);
+            }
+        }
+    }
+}
+
+int snapshot_kept_write(struct snapshot_kept *kept, unsigned count, const struct host_dir *layers,
+                        struct error *error)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int result = snapshot_copy_layers(kept[i].from, kept[i].count, kept[i].to, NULL);
+
+        if (result == 0) {
+            result = image_flush(kept[i].to);
+        }
+        if (result == 0) {
+            result = host_sync(layers, kept[i].to->file->fd, kept[i].name);
+        }
+        if (result < 0) {
+            return error_set(error, result, "cannot write '%s': %s", kept[i].name, strerror(-result));
+        }
+    }
+    return 0;
+}
+
+void snapshot_kept_close(struct snapshot_kept *kept, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        image_close(kept[i].from);
+        image_close(kept[i].to);
+        kept[i].from = kept[i].to = NULL;
+    }
+}
+
+/* ---- clones ---- */
+
+void snapshot_chains_adopt(struct snapshot_chains *chains, struct disk *disk,
+                           const struct snapshot_chains *parent, const struct disk *parent_disk)
+{
+    const struct snapshot_chain *from = NULL;
+    struct snapshot_chain *chain = &chains->chain[chains->count];
+    unsigned below = 0;
+
+    for (unsigned i = 0; i < parent->count; i++) {
+        from = parent->chain[i].disk == parent_disk ? &parent->chain[i] : from;
+    }
+    if (!from || !disk->snapshot) {
+        return;
+    }
+    for (const struct image *image = snapshot_disks_frozen(parent, parent_disk); image != from->base;
+         image = image->backing) {
+        below++;
+    }
+    *chain = (struct snapshot_chain){.disk = disk, .base = disk->image->backing, .temporaries = below + 1};
+    for (; below; below--) {
+        chain->base = chain->base->backing;
+    }
+    snprintf(chain->now.id, sizeof(chain->now.id), "%s", disk->block.id);
+    chains->count++;
 }

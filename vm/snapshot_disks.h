@@ -62,11 +62,41 @@ void snapshot_chains_update(struct snapshot_chains *chains, struct drives *drive
 void snapshot_chains_describe(const struct snapshot_chains *chains, bool planned,
                               struct snapshot_disks *disks);
 
-/* For a save: an empty layer for each, on any thread. 0, or -errno with the text and nothing planned. */
+/*
+ * What drives with a temporary overlay hold over the user's image, on its way into a layer of the folder: the running VM
+ * goes on over its temporary files, and the snapshot has a copy.
+ */
+struct snapshot_kept {
+    struct snapshot_chain *chain;
+    unsigned count;                     /* temporary images, the frozen ones; copied from the highest down */
+    char name[SNAPSHOT_LAYER_NAME + 1]; /* of the layer */
+    struct image *from, *to;            /* those images, opened once more; the layer. Owned */
+};
+
+/* Before a save, on any thread: an empty layer for each such drive. */
+int snapshot_kept_create(struct snapshot_chains *chains, const char *id, struct snapshot_kept *kept,
+                         unsigned *count, struct error *error);
+/* While held, before the exchange: what is to be copied. */
+int snapshot_kept_open(struct snapshot_kept *kept, unsigned count, struct error *error);
+/* After the exchange: the snapshot's list has the layer. */
+void snapshot_kept_describe(const struct snapshot_kept *kept, unsigned count, struct snapshot_disks *disks);
+/* Copy, on any thread; durable on return. */
+int snapshot_kept_write(struct snapshot_kept *kept, unsigned count, const struct host_dir *layers,
+                        struct error *error);
+void snapshot_kept_close(struct snapshot_kept *kept, unsigned count);
+
+/* Copy what the `count` highest images from `from` down hold, not what lies below. *stop, if not NULL, ends it with
+ * -ECANCELED. */
+int snapshot_copy_layers(struct image *from, unsigned count, struct image *to, const bool *stop);
+
+/* For a save: an empty layer for each, on any thread; a temporary one for drives that have such. 0, or -errno with the text and
+ * nothing planned. */
 int snapshot_disks_plan_save(struct snapshot_chains *chains, const char *id, struct error *error);
-/* For a clone, while held: the same, with a temporary overlay for drives that have one, and nothing where nothing was written
- * since the last time. */
+/* For a clone, while held: the same, but nothing where nothing was written since the last time. */
 int snapshot_disks_plan_clone(struct snapshot_chains *chains, const char *id, struct error *error);
+/* The clone's chains begin as the parent's are: its drives have the same images, shared, and an overlay. */
+void snapshot_chains_adopt(struct snapshot_chains *chains, struct disk *disk,
+                           const struct snapshot_chains *parent, const struct disk *parent_disk);
 /* What of the disk will be frozen when that is done: for the clone to stand on. */
 struct image *snapshot_disks_frozen(const struct snapshot_chains *chains, const struct disk *disk);
 /* For a load: the layers that `wanted` names, and an empty one over them. */

@@ -64,12 +64,16 @@ static int prepare_disks(struct snapshot_job *job)
 {
     struct snapshots *s = job->snapshots;
     struct snapshot_current current = s->current;
-    int result = snapshot_disks_plan_save(&s->chains, job->manifest.self.id, &job->error);
+    int result =
+        snapshot_kept_create(&s->chains, job->manifest.self.id, job->kept, &job->kept_count, &job->error);
 
-    if (result < 0 || s->chains.count == 0) {
+    if (result == 0) {
+        result = snapshot_disks_plan_save(&s->chains, job->manifest.self.id, &job->error);
+    }
+    if (result < 0 || s->chains.count == job->kept_count) {
         return result;
     }
-    snapshot_chains_describe(&s->chains, true, &current.disks);
+    snapshot_store_describe(s, true, &current.disks);
     return snapshot_current_write(&current, &s->root, &job->error);
 }
 
@@ -90,14 +94,24 @@ int snapshot_job_prepare(struct snapshot_job *job)
     return result;
 }
 
+/* Their layers lead to nothing. */
+static void remove_kept(struct snapshot_job *job)
+{
+    snapshot_kept_close(job->kept, job->kept_count);
+    for (unsigned i = 0; i < job->kept_count; i++) {
+        host_remove(&job->snapshots->layers, job->kept[i].name);
+    }
+}
+
 void snapshot_job_undo(struct snapshot_job *job)
 {
     struct snapshots *s = job->snapshots;
 
-    if (s->chains.count) {
+    if (s->chains.count > job->kept_count) {
         snapshot_current_write(&s->current, &s->root, NULL);
     }
     snapshot_disks_abandon(&s->chains);
+    remove_kept(job);
     host_remove_dir(&s->root, "new");
 }
 
@@ -212,6 +226,12 @@ static int publish(struct snapshot_job *job)
                : 0;
 }
 
+/* Is there anything that goes on in the folder? A VM without disks has its place in the tree there, too. */
+static bool keeps_disks(const struct snapshot_job *job)
+{
+    return job->kept_count == 0 || job->current.disks.count > 0;
+}
+
 void snapshot_job_write(struct snapshot_job *job)
 {
     int result = write_memory(job);
@@ -223,6 +243,9 @@ void snapshot_job_write(struct snapshot_job *job)
         result = sync_disks(job);
     }
     if (result == 0) {
+        result = snapshot_kept_write(job->kept, job->kept_count, &job->snapshots->layers, &job->error);
+    }
+    if (result == 0) {
         result = write_manifest(job);
     }
     if (result == 0) {
@@ -230,9 +253,12 @@ void snapshot_job_write(struct snapshot_job *job)
     }
     if (result == 0) {
         /* If this fails, the snapshot is there all the same; only the next one's place in the tree is not told. */
-        snapshot_current_write(&job->current, &job->snapshots->root, NULL);
+        if (keeps_disks(job)) {
+            snapshot_current_write(&job->current, &job->snapshots->root, NULL);
+        }
     } else {
         host_remove_dir(&job->snapshots->root, "new");
+        remove_kept(job);
     }
     job->result = result;
     job->end_ns = pacer_host_now();
@@ -245,6 +271,7 @@ void snapshot_job_free(struct snapshot_job *job)
     }
     snapshot_sweep_end(job->sweep);
     snapshot_ram_fini(&job->pages);
+    snapshot_kept_close(job->kept, job->kept_count);
     for (unsigned i = 0; i < job->frozen_count; i++) {
         close(job->frozen[i]);
     }

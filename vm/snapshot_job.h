@@ -30,6 +30,8 @@ struct snapshot_job {
     struct snapshot_current current; /* to be published at the end */
     int frozen[SNAPSHOT_DISKS_MAX];  /* descriptors of images that must be durable first; owned */
     unsigned frozen_count;
+    struct snapshot_kept kept[SNAPSHOT_DISKS_MAX]; /* of drives with temporary overlays */
+    unsigned kept_count;
     struct snapshot_ram pages; /* where they are; once written */
     struct snapshot_sweep_figures figures;
     uint64_t start_ns, end_ns; /* host time */

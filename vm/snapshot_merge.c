@@ -19,15 +19,12 @@
 
 #include "vm/vm.h"
 
-enum { PIECE = 1024 * 1024 };
-
 struct snapshot_merge {
     struct snapshots *snapshots;
     struct snapshot_run run;
     char name[SNAPSHOT_LAYER_NAME + 1]; /* of the new layer */
     struct image *from;                 /* the run's layers over what lies below, opened once more; owned */
     struct image *to;                   /* the new layer, over the same; owned */
-    uint8_t *buffer;                    /* PIECE bytes */
 
     pthread_t thread;
     bool started;
@@ -38,54 +35,6 @@ struct snapshot_merge {
 };
 
 /* ---- the thread ---- */
-
-/* What the run's layers say of a place, and for how many bytes. IMAGE_BACKING: nothing. */
-static int run_status(const struct snapshot_merge *merge, uint64_t offset, enum image_status *status,
-                      uint64_t *length)
-{
-    struct image *image = merge->from;
-    int result = 0;
-
-    *status = IMAGE_BACKING;
-    for (unsigned i = 0; i < merge->run.count && *status == IMAGE_BACKING && result == 0; i++) {
-        uint64_t here = 0;
-
-        result = image_status(image, offset, *length, status, &here);
-        *length = MIN(*length, MAX(here, (uint64_t)1));
-        image = image->backing;
-    }
-    return result;
-}
-
-static int copy_piece(struct snapshot_merge *merge, uint64_t offset, uint64_t length)
-{
-    int result = image_read(merge->from, offset, merge->buffer, length);
-
-    return result < 0 ? result : image_write(merge->to, offset, merge->buffer, length);
-}
-
-static int copy_run(struct snapshot_merge *merge)
-{
-    uint64_t size = merge->to->size, length;
-    int result = 0;
-
-    for (uint64_t at = 0; at < size && result == 0; at += length) {
-        enum image_status status;
-
-        length = size - at;
-        result = run_status(merge, at, &status, &length);
-        if (result == 0 && status == IMAGE_DATA) {
-            length = MIN(length, (uint64_t)PIECE);
-            result = copy_piece(merge, at, length);
-        } else if (result == 0 && status == IMAGE_ZERO) {
-            result = image_zero(merge->to, at, length);
-        }
-        if (__atomic_load_n(&merge->stop, __ATOMIC_RELAXED)) {
-            return -ECANCELED;
-        }
-    }
-    return result;
-}
 
 /* What is in the new layer lasts. */
 static int make_durable(struct snapshot_merge *merge)
@@ -101,7 +50,7 @@ static int make_durable(struct snapshot_merge *merge)
 
 static int merge_layers(struct snapshot_merge *merge)
 {
-    int result = copy_run(merge);
+    int result = snapshot_copy_layers(merge->from, merge->run.count, merge->to, &merge->stop);
 
     if (result == 0) {
         result = make_durable(merge);
@@ -133,7 +82,6 @@ static void merge_free(struct snapshot_merge *merge)
     if (merge->event.fd >= 0) {
         close(merge->event.fd);
     }
-    free(merge->buffer);
     free(merge);
 }
 
@@ -209,11 +157,11 @@ static int start(struct snapshots *s, const struct snapshot_run *run, struct err
     if (!merge) {
         return error_set(error, -ENOMEM, "out of memory");
     }
-    *merge = (struct snapshot_merge){.snapshots = s, .run = *run, .buffer = malloc(PIECE)};
+    *merge = (struct snapshot_merge){.snapshots = s, .run = *run};
     merge->event = (struct loop_source){
         .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = POLLIN, .ready = merge_calls, .opaque = s};
-    if (!merge->buffer || merge->event.fd < 0) {
-        error_set(error, -ENOMEM, "out of memory");
+    if (merge->event.fd < 0) {
+        result = error_set(error, -errno, "cannot create an eventfd: %s", strerror(errno));
     } else {
         result = snapshot_disks_open_merge(&s->chains, run, &merge->from, &merge->to, merge->name, error);
     }

@@ -24,7 +24,8 @@ static void note_frozen(struct snapshot_job *job)
     struct snapshot_chains *chains = &job->snapshots->chains;
 
     for (unsigned i = 0; i < chains->count; i++) {
-        int fd = chains->chain[i].top ? dup(chains->chain[i].top->file->fd) : -1;
+        bool lasts = chains->chain[i].top && !chains->chain[i].disk->snapshot;
+        int fd = lasts ? dup(chains->chain[i].top->file->fd) : -1;
 
         if (fd >= 0) {
             job->frozen[job->frozen_count++] = fd;
@@ -41,6 +42,9 @@ static int take_picture(struct snapshot_job *job)
     if (result == 0) {
         result = snapshot_disks_settle(&s->chains, &job->error);
     }
+    if (result == 0) {
+        result = snapshot_kept_open(job->kept, job->kept_count, &job->error);
+    }
     if (result < 0) {
         return result;
     }
@@ -54,7 +58,8 @@ static int take_picture(struct snapshot_job *job)
     snapshot_disks_exchange(&s->chains);
     snapshot_disks_freeze(&s->chains);
     snapshot_chains_describe(&s->chains, true, &job->manifest.disks);
-    snapshot_chains_describe(&s->chains, false, &job->current.disks);
+    snapshot_kept_describe(job->kept, job->kept_count, &job->manifest.disks);
+    snapshot_store_describe(s, false, &job->current.disks);
     note_frozen(job);
     snapshot_disks_commit(&s->chains);
     s->current.disks = job->current.disks;
@@ -259,17 +264,25 @@ static void default_name(struct snapshots *s, char *name, size_t size)
     }
 }
 
+/* Drives whose changes are temporary need a place that somebody named; beside their images nothing is expected. */
 static int check_drives(const struct snapshots *s, struct error *error)
 {
+    const struct snapshot_chain *temporary = NULL;
+    bool kept = s->vm->config.snapshots;
+
     for (unsigned i = 0; i < s->chains.count; i++) {
-        if (s->chains.chain[i].disk->snapshot) {
-            return error_set(
-                error, -EINVAL,
-                "drive %s writes to a temporary file (snapshot=on), which a snapshot cannot keep",
-                s->chains.chain[i].now.id);
-        }
+        bool snapshot = s->chains.chain[i].disk->snapshot;
+
+        kept = kept || !snapshot;
+        temporary = snapshot ? &s->chains.chain[i] : temporary;
     }
-    return 0;
+    return temporary && !kept
+               ? error_set(
+                     error, -EINVAL,
+                     "drive %s writes to a temporary file (-snapshot): name a folder for snapshots with "
+                     "-snapshots DIR",
+                     temporary->now.id)
+               : 0;
 }
 
 static int describe(struct snapshot_job *job, const char *name, const char *note, struct error *error)
@@ -345,9 +358,13 @@ int snapshot_save(struct vm *vm, const char *name, const char *note, struct erro
         return result;
     }
     snapshot_collect(s, NULL);
-    result = snapshot_store_open(s, true, error);
-    if (result == 0 && s->shared) {
-        result = error_set(error, -EROFS, "with -snapshot nothing is kept, snapshots neither");
+    snapshot_chains_update(&s->chains, &vm->drives);
+    result = check_drives(s, error);
+    if (result == 0) {
+        result = snapshot_store_open(s, true, error);
+    }
+    if (result == 0) {
+        result = snapshot_store_own(s, error);
     }
     if (result == 0 && !name) {
         default_name(s, made, sizeof(made));
@@ -355,10 +372,6 @@ int snapshot_save(struct vm *vm, const char *name, const char *note, struct erro
     }
     if (result == 0) {
         result = check_new_name(s, name, error);
-    }
-    if (result == 0) {
-        snapshot_chains_update(&s->chains, &vm->drives);
-        result = check_drives(s, error);
     }
     return result < 0 ? result : start_save(s, name, note, error);
 }

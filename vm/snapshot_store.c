@@ -105,9 +105,9 @@ int snapshot_store_get(struct vm *vm, struct snapshots **snapshots, struct error
 
 /* ---- opening and closing ---- */
 
-static int take_lock(struct snapshots *s, struct error *error)
+static int take_lock(struct snapshots *s, bool create, struct error *error)
 {
-    s->shared = s->vm->config.snapshot;
+    s->shared = s->vm->config.snapshot && !create;
     s->lock =
         openat(s->root.fd, "lock", s->shared ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (s->lock < 0) {
@@ -159,7 +159,7 @@ static int open_root(struct snapshots *s, bool create, struct error *error)
         result = host_dir_open(&s->root, NULL, s->path, s->hook);
     }
     if (result == 0) {
-        result = take_lock(s, error);
+        result = take_lock(s, create, error);
         return result < 0 ? result : 0;
     }
     return result == -ENOENT
@@ -195,6 +195,21 @@ int snapshot_store_open(struct snapshots *s, bool create, struct error *error)
         return result;
     }
     s->open = true;
+    return 0;
+}
+
+int snapshot_store_own(struct snapshots *s, struct error *error)
+{
+    if (!s->shared) {
+        return 0;
+    }
+    if (flock(s->lock, LOCK_EX | LOCK_NB) < 0) {
+        flock(s->lock, LOCK_SH | LOCK_NB);
+        return error_set(error, -EBUSY, "the snapshots in '%s' are in use by another VM", s->path);
+    }
+    s->shared = false;
+    host_remove_dir(&s->root, "new");
+    host_remove_dir(&s->root, "old");
     return 0;
 }
 
@@ -745,7 +760,11 @@ int snapshot_delete(struct vm *vm, const char *name, struct error *error)
         return result;
     }
     host_dir_close(&dir);
-    result = s->shared ? -EROFS : take_out(s, name);
+    result = snapshot_store_own(s, error);
+    if (result < 0) {
+        return result;
+    }
+    result = take_out(s, name);
     if (result < 0) {
         return error_set(error, result, "cannot remove the snapshot '%s': %s", name, strerror(-result));
     }

@@ -36,6 +36,8 @@ struct snapshots {
 int snapshot_store_get(struct vm *vm, struct snapshots **snapshots, struct error *error);
 /* Open the folder; make it if `create`. -ENOENT with the text when it is not there. */
 int snapshot_store_open(struct snapshots *snapshots, bool create, struct error *error);
+/* The open folder is to be written, although the VM only reads it so far (-snapshot). -EBUSY with the text. */
+int snapshot_store_own(struct snapshots *snapshots, struct error *error);
 void snapshot_store_close(struct snapshots *snapshots);
 
 /* The folder of one snapshot. */
