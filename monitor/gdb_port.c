@@ -8,6 +8,8 @@
 #include "monitor/gdb_port.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +259,15 @@ static void tell_gone(struct gdb_port *port)
 
 /* ---- Clients ---------------------------------------------------------------------------------------------------- */
 
+/* Clients that leave Nagle's algorithm on, as scripts do, wait for the host's acknowledgement before each packet. */
+static void acknowledge_at_once(int fd)
+{
+    int one = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one,
+               sizeof(one)); /* fails where there is no TCP, and need not be there */
+}
+
 static void client_ready(void *opaque, short revents)
 {
     struct gdb_port *port = opaque;
@@ -264,6 +275,7 @@ static void client_ready(void *opaque, short revents)
 
     if ((revents & (POLLIN | POLLHUP | POLLERR)) && port->in_start == port->in_end) {
         n = read(port->client.fd, port->in, sizeof(port->in));
+        acknowledge_at_once(port->client.fd);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
