@@ -71,7 +71,8 @@ void points_pass(struct vcpu *cpu)
     struct points *points = cpu->points;
 
     if (points) {
-        points->passing = points->passing_first = true;
+        points->passing = true;
+        points->passing_first = !cpu->halted; /* HLT ends by an interrupt only */
         points->passed = here(cpu);
         points->passed_at = cpu->insn_count;
     }
