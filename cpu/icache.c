@@ -14,10 +14,19 @@
 
 #include "cpu/points.h"
 
+/*
+ * Setting a frame's watch means to search whatever caches translations for those that may write it. Code that is rewritten
+ * again and again would set it each time, so such a frame stays watched although nothing of it is decoded, until it is
+ * written as often without being executed.
+ */
+enum { REWRITES_MIN = 16, IDLE_WRITES_MAX = 256 };
+
 /* The runs of one frame and which of its bytes they decode. */
 struct icache_frame {
     struct run *runs;
     uint64_t decoded[PAGE_SIZE / 64];
+    uint16_t rewritten; /* how often its last run was dropped */
+    uint16_t idle;      /* writes since then */
 };
 
 /* ---- The bitmap of a frame ------------------------------------------------------------------------------ */
@@ -102,21 +111,29 @@ static void frame_written(void *opaque, roff_t roff, uint64_t length)
     struct icache_frame *frame = number < icache->frame_count ? icache->frame[number] : NULL;
     unsigned first = (unsigned)(roff & PAGE_OFFSET_MASK);
 
-    if (!frame || length == 0 || !any_decoded(frame, first, (unsigned)length)) {
+    if (!frame || length == 0) {
         return;
     }
-    drop_overlapping(icache, frame, first, (unsigned)length);
-    leave_current_run(icache);
-    if (!frame->runs) {
-        ram_watch_clear(icache_ram(icache), number, RAM_WATCH_CODE);
+    if (any_decoded(frame, first, (unsigned)length)) {
+        drop_overlapping(icache, frame, first, (unsigned)length);
+        leave_current_run(icache);
+        frame->rewritten = (uint16_t)(frame->rewritten + (!frame->runs && frame->rewritten < REWRITES_MIN));
+        frame->idle = 0;
     }
+    if (frame->runs || (frame->rewritten == REWRITES_MIN && ++frame->idle <= IDLE_WRITES_MAX)) {
+        return;
+    }
+    if (frame->rewritten == REWRITES_MIN) {
+        frame->rewritten = 0;
+    }
+    ram_watch_clear(icache_ram(icache), number, RAM_WATCH_CODE);
 }
 
 void icache_flush(struct icache *icache)
 {
     for (uint64_t number = 0; number < icache->frame_count; number++) {
         struct icache_frame *frame = icache->frame[number];
-        if (frame && frame->runs) {
+        if (frame && (frame->runs || frame->rewritten)) {
             *frame = (struct icache_frame){0};
             ram_watch_clear(icache_ram(icache), number, RAM_WATCH_CODE);
         }

@@ -735,8 +735,8 @@ static void protect_in_window(struct window *window, uint64_t writers, uint64_t 
     if (!window_exists(window)) {
         return;
     }
-    for (unsigned number = 0; number < SHADOW_CHUNKS; number++) {
-        if (writers >> number % 64 & 1) {
+    for (uint64_t left = writers; left; left &= left - 1) {
+        for (unsigned number = (unsigned)__builtin_ctzll(left); number < SHADOW_CHUNKS; number += 64) {
             window_protect(window, number, frame);
         }
     }

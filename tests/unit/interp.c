@@ -514,6 +514,41 @@ Test(interp, dma_onto_code_is_seen)
     cr_expect_eq(reg8(bare.cpu, RAX), 9);
 }
 
+static unsigned protects;
+
+static void count_protect(void *opaque, uint64_t frame)
+{
+    (void)opaque;
+    (void)frame;
+    protects++;
+}
+
+/* A watch that is set anew for each version of the code costs a search of all cached translations. */
+Test(interp, code_that_is_rewritten_again_and_again_stays_watched)
+{
+    static struct ram_protect_listener listener = {.protect = count_protect};
+    const uint8_t *watch = &bare.mem.ram->watch[0x6000 >> PAGE_SHIFT];
+
+    ram_add_listener(bare.mem.ram, &listener);
+    for (unsigned n = 0; n < 100; n++) {
+        cr_assert(dma_write(&bare.mem, 0x6000, (const uint8_t[]){0xb0, (uint8_t)n, 0xf4}, 3));
+        bare.cpu->halted = false;
+        bare.cpu->rip = 0x6000;
+        interp_run(bare.cpu, 10);
+        cr_expect_eq(reg8(bare.cpu, RAX), n);
+    }
+    cr_expect_lt(protects, 20);
+    for (unsigned n = 0; n < 300; n++) {
+        cr_assert(dma_write(&bare.mem, 0x6000, (const uint8_t[]){0xb0, 7, 0xf4}, 3));
+    }
+    cr_expect_eq(*watch & BIT(RAM_WATCH_CODE), 0, "it has become data");
+    bare.cpu->halted = false;
+    bare.cpu->rip = 0x6000;
+    interp_run(bare.cpu, 10);
+    cr_expect_eq(reg8(bare.cpu, RAX), 7);
+    cr_expect_neq(*watch & BIT(RAM_WATCH_CODE), 0);
+}
+
 Test(interp, a_string_store_over_itself_ends_with_the_new_code)
 {
     /* mov ecx,5; mov edi,here; mov al,0x90; here: rep stosb; hlt; inc ecx; hlt: NOPs up to the HLT that follows */
