@@ -271,6 +271,9 @@ static bool run_print(struct command_call *call)
 {
     struct dump_format format;
     uint64_t value;
+    char *text = NULL;
+    size_t length;
+    FILE *out;
 
     if (!parse_format(call, &format) || !command_tail_value(call, 0, &value)) {
         return false;
@@ -281,13 +284,19 @@ static bool run_print(struct command_call *call)
     if (format.letter == 'i') {
         return command_fail(call, "print shows values (x/i shows instructions)");
     }
-    if (format.letter == 'x') {
-        fprintf(call->out, " 0x%llx", (unsigned long long)value);
-    } else {
-        print_value(call->out, call->vm, &format, value);
-    }
-    fputc('\n', call->out);
     call->data = json_pack("{s:I}", "value", (json_int_t)value);
+    if (format.letter == 'x') {
+        fprintf(call->out, "0x%llx\n", (unsigned long long)value);
+        return true;
+    }
+    out = open_memstream(&text, &length);
+    if (!out) {
+        return command_fail(call, "out of memory");
+    }
+    print_value(out, call->vm, &format, value);
+    fclose(out);
+    fprintf(call->out, "%s\n", text + (*text == ' ')); /* columns begin with a blank */
+    free(text);
     return true;
 }
 
