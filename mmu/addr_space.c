@@ -594,12 +594,20 @@ static bool block_is_memory(const struct addr_space *space, gpa_t addr, uint64_t
     return true;
 }
 
+static void show_dma(const struct addr_space *space, gpa_t addr, uint64_t length, bool write)
+{
+    if (UNLIKELY(space->dma != NULL)) {
+        space->dma(space->dma_opaque, addr, length, write);
+    }
+}
+
 bool dma_read(struct addr_space *space, gpa_t addr, void *bytes, uint64_t length)
 {
     if (length == 0) {
         return true;
     }
     TRY(block_is_memory(space, addr, length, REGION_READ));
+    show_dma(space, addr, length, false);
     uint8_t *to = bytes;
     while (length) {
         const struct flat_range *range = addr_space_find(space, addr);
@@ -618,6 +626,7 @@ bool dma_write(struct addr_space *space, gpa_t addr, const void *bytes, uint64_t
         return true;
     }
     TRY(block_is_memory(space, addr, length, REGION_WRITE));
+    show_dma(space, addr, length, true);
     const uint8_t *from = bytes;
     while (length) {
         const struct flat_range *range = addr_space_find(space, addr);

@@ -75,6 +75,9 @@ struct addr_space {
     unsigned batch;       /* nesting of addr_space_begin */
     bool stale;           /* a change happened inside a batch */
     struct addr_space_listener *listeners;
+    /* A debugger's: DMA is about to access [addr, addr + length). NULL: it does not care. */
+    void (*dma)(void *opaque, gpa_t addr, uint64_t length, bool write);
+    void *dma_opaque;
 };
 
 int addr_space_init(struct addr_space *space, const char *name, uint64_t last, struct ram *ram);

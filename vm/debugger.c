@@ -165,10 +165,13 @@ static unsigned mode_of(const struct vcpu *cpu)
            (cpu->cr4 & CR4_PAE ? 8u : 0) | (cpu->seg[SEG_CS].attr & SEG_DB ? 16u : 0);
 }
 
+static void on_dma(void *opaque, gpa_t gpa, uint64_t length, bool write);
+
 /* The list has changed: tell the engines. */
 static void apply(struct debugger *debugger)
 {
     struct points *points = &debugger->points;
+    struct addr_space *mem = debugger->vm->cpu->wiring.mem;
     bool magics = points->magics;
 
     points->code_count = points->data.count = 0;
@@ -179,6 +182,8 @@ static void apply(struct debugger *debugger)
         }
     }
     debugger->mode = mode_of(debugger->vm->cpu);
+    mem->dma = points->data.count ? on_dma : NULL;
+    mem->dma_opaque = debugger;
     points_apply(debugger->vm->cpu, points);
     if (debugger->vm->binxlate) {
         binxlate_points_changed(debugger->vm->binxlate, points->magics != magics);
@@ -487,6 +492,16 @@ static gpa_t physical_of(const struct debugger *debugger, const struct debug_poi
                                                                                          : UINT64_MAX;
 }
 
+/* What a note on watched memory shows. */
+static void note_value(struct debugger *debugger, const struct debug_point *what, struct note *note)
+{
+    note->first = what->address;
+    note->shown = (unsigned)MIN(what->length, (uint64_t)8);
+    note->gpa[0] = physical_of(debugger, what, note->first);
+    note->gpa[1] = physical_of(debugger, what, ALIGN_DOWN(note->first, PAGE_SIZE) + PAGE_SIZE);
+    note->stop.before = shown_value(debugger, note);
+}
+
 static void note_access(struct debugger *debugger, const struct point *point,
                         const struct point_access *access)
 {
@@ -504,11 +519,7 @@ static void note_access(struct debugger *debugger, const struct point *point,
     note->stop.address = access->linear;
     note->stop.physical = access->gpa[0];
     note->stop.size = access->size[0] + access->size[1];
-    note->first = what->address;
-    note->shown = (unsigned)MIN(what->length, (uint64_t)8);
-    note->gpa[0] = physical_of(debugger, what, note->first);
-    note->gpa[1] = physical_of(debugger, what, ALIGN_DOWN(note->first, PAGE_SIZE) + PAGE_SIZE);
-    note->stop.before = shown_value(debugger, note);
+    note_value(debugger, what, note);
 }
 
 static bool kind_wants(enum debug_kind kind, enum debug_kind read, enum debug_kind write, bool is_write)
@@ -540,6 +551,47 @@ static void on_accessed(void *opaque, const struct point_access *access)
                 note_access(debugger, point, access);
                 break;
             }
+        }
+    }
+}
+
+/* The first watched byte that a device touches: its address as the point has it. False: none. */
+static bool find_dma_byte(struct debugger *debugger, const struct debug_point *what, gpa_t gpa,
+                          uint64_t length, uint64_t *address)
+{
+    for (uint64_t at = what->address, end = at + what->length; at < end;) {
+        uint64_t chunk = MIN(end - at, PAGE_SIZE - (at & PAGE_OFFSET_MASK));
+        gpa_t here = physical_of(debugger, what, at);
+        if (here != UINT64_MAX && overlap(here, chunk, gpa, length)) {
+            *address = at + (gpa > here ? gpa - here : 0);
+            return true;
+        }
+        at += chunk;
+    }
+    return false;
+}
+
+static void on_dma(void *opaque, gpa_t gpa, uint64_t length, bool write)
+{
+    struct debugger *debugger = opaque;
+
+    for (unsigned i = 0; i < debugger->count; i++) {
+        const struct point *point = &debugger->point[i];
+        const struct debug_point *what = &point->state.point;
+        uint64_t address;
+        bool again;
+        if (!point->state.enabled || !kind_wants(what->kind, DEBUG_READ, DEBUG_WRITE, write) ||
+            !find_dma_byte(debugger, what, gpa, length, &address)) {
+            continue;
+        }
+        struct note *note = take_note(debugger, point, &again);
+        if (note && !again) {
+            note->stop.dma = true;
+            note->stop.write = write;
+            note->stop.address = address;
+            note->stop.physical = physical_of(debugger, what, address);
+            note->stop.size = (unsigned)MIN(length, (uint64_t)UINT32_MAX);
+            note_value(debugger, what, note);
         }
     }
 }
@@ -798,6 +850,19 @@ void debugger_pause(struct vm *vm, const char *text)
     vm_pause(vm);
 }
 
+void debugger_guest_replaced(struct vm *vm)
+{
+    struct debugger *debugger = vm->debugger;
+
+    debugger->notes = 0;
+    debugger->found = (struct debug_stop){0};
+    debugger->has_shut_down = false;
+    debugger->mode = mode_of(vm->cpu);
+    if (vm->state == VM_PAUSED) {
+        note_stop(debugger, DEBUG_STOP_REQUEST);
+    }
+}
+
 void debugger_state_changed(struct vm *vm)
 {
     struct debugger *debugger = vm->debugger;
@@ -1009,6 +1074,7 @@ void debugger_destroy(struct vm *vm)
         return;
     }
     if (vm->cpu) {
+        vm->cpu->wiring.mem->dma = NULL;
         points_apply(vm->cpu, NULL);
     }
     for (unsigned i = 0; i < debugger->count; i++) {

@@ -81,6 +81,7 @@ struct debug_stop {
     gpa_t physical;       /* the same; UINT64_MAX: it has none */
     unsigned size;        /* of the access, bytes */
     bool write;
+    bool dma;               /* it was a device's; the instruction is the one that was next */
     uint64_t before, value; /* the watched memory's first bytes, at most 8, before and now; a port's value */
     uint8_t vector;         /* exceptions and interrupts */
     bool has_error;

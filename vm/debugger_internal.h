@@ -25,6 +25,9 @@ void debugger_pause(struct vm *vm, const char *text);
 /* The state has just become this one. */
 void debugger_state_changed(struct vm *vm);
 
+/* A snapshot was loaded: what was known of the guest is void. The points stay. */
+void debugger_guest_replaced(struct vm *vm);
+
 /* The most instructions that a slice may take, of `insns`. */
 uint64_t debugger_limit_slice(const struct vm *vm, uint64_t insns);
 /* A slice that began at insn_count `before` has ended so. True: a point was met, and the VM is to be paused; debugger_stop() will say why. */

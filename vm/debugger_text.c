@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "vm/debugger_internal.h"
+#include "vm/symbols.h"
 #include "vm/vm.h"
 
 struct text_line {
@@ -37,9 +38,12 @@ const char *debugger_vector_name(uint8_t vector)
 static void add_place(struct text_line *line, const struct vm *vm, const struct debug_stop *stop)
 {
     uint64_t linear = (uint32_t)(stop->cs_base + stop->rip);
+    char symbol[64];
 
-    (void)vm;
     add(line, " at %08llx", (unsigned long long)linear);
+    if (symbols_format(vm->symbols, linear, symbol, sizeof(symbol))[0]) {
+        add(line, " <%s>", symbol);
+    }
 }
 
 static void add_access(struct text_line *line, const struct debug_stop *stop)
@@ -57,7 +61,7 @@ static void add_access(struct text_line *line, const struct debug_stop *stop)
     } else {
         add(line, ", %0*llx", (int)digits, (unsigned long long)stop->value);
     }
-    add(line, ", by the instruction");
+    add(line, stop->dma ? ", by a device before the instruction" : ", by the instruction");
 }
 
 static void add_mode(struct text_line *line, const struct vm *vm)

@@ -19,6 +19,7 @@
 #include "binxlate/binxlate.h"
 #include "binxlate/check.h"
 #include "vm/clone.h"
+#include "vm/debugger_internal.h"
 #include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/snapshot_store.h"
@@ -167,6 +168,7 @@ static void loaded(struct load *load)
     vcpu_flush_tlb(vm->cpu, false);
     vm->reset_requested = vm->power_off_requested = false;
     vm->loads++;
+    debugger_guest_replaced(vm);
     snapshot_restart_check(vm);
     vm_renew_generation(vm, true);
     snapshot_merge_begin(s);

@@ -307,6 +307,30 @@ ENGINE_TEST(implicit_accesses_are_seen)
     vm_destroy(vm);
 }
 
+/* A device's access is met between instructions. */
+ENGINE_TEST(dma_is_seen)
+{
+    struct vm *vm = GUEST(engines[*engine], LOOP);
+    unsigned id = add(vm, DEBUG_WRITE, DATA + 0xffe, 4);
+    uint64_t wait;
+
+    vm_resume(vm);
+    vm_step(vm, UINT64_MAX, &wait);
+    cr_assert(dma_write(pc_memory(vm->pc), DATA + 0xc00,
+                        (const uint8_t[0x400]){[0x3fe] = 0x11, [0x3ff] = 0x22}, 0x400));
+    cr_assert(dma_read(pc_memory(vm->pc), DATA + 0xc00, (uint8_t[0x400]){0}, 0x400));
+    vm_step(vm, UINT64_MAX, &wait);
+    const struct debug_stop *stop = debugger_stop(vm);
+    cr_assert_eq(stop->reason, DEBUG_STOP_POINT);
+    cr_assert_eq(stop->point, id);
+    cr_assert(stop->dma && stop->write);
+    cr_assert_eq(stop->address, DATA + 0xffeu);
+    cr_assert_eq(stop->before, 0u);
+    cr_assert_eq(stop->value, 0x2211u);
+    cr_assert_not_null(strstr(stop->text, "by a device"), "%s", stop->text);
+    vm_destroy(vm);
+}
+
 /* ---- Ports, exceptions, interrupts, modes, time --------------------------------------------------------- */
 
 /* MOV AL, 5Ah; OUT 80h, AL; IN AL, 80h; JMP */
