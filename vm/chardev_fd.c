@@ -230,11 +230,14 @@ static const struct chardev_ops chardev_fd_ops = {
 
 void chardev_limit_file(struct chardev *chardev, uint64_t bytes)
 {
-    struct chardev_fd *c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
+    struct chardev_fd *c;
     struct stat status;
 
-    if (chardev && chardev->ops == &chardev_fd_ops && bytes && fstat(c->out_fd, &status) == 0 &&
-        S_ISREG(status.st_mode)) {
+    if (!chardev || chardev->ops != &chardev_fd_ops) {
+        return;
+    }
+    c = CONTAINER_OF(chardev, struct chardev_fd, chardev);
+    if (bytes && fstat(c->out_fd, &status) == 0 && S_ISREG(status.st_mode)) {
         c->limited = true;
         c->left = bytes;
     }
