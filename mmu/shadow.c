@@ -789,8 +789,8 @@ static void forget_in_table(struct shadow *shadow, struct shadow_space *space,
 
 static void forget_in_window(struct window *window, uint64_t holders, uint64_t frame)
 {
-    for (unsigned number = 0; window_exists(window) && number < SHADOW_CHUNKS; number++) {
-        if (holders >> number % 64 & 1) {
+    for (uint64_t left = window_exists(window) ? holders : 0; left; left &= left - 1) {
+        for (unsigned number = (unsigned)__builtin_ctzll(left); number < SHADOW_CHUNKS; number += 64) {
             window_forget(window, number, frame);
         }
     }
