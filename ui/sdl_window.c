@@ -143,7 +143,9 @@ static void set_hints(struct sdl *sdl)
 {
     static const struct {
         const char *name, *value;
-    } hints[] = {{SDL_HINT_NO_SIGNAL_HANDLERS, "1"}, /* main() has its own way */
+    } hints[] = {{SDL_HINT_VIDEODRIVER,
+                  "x11,wayland"}, /* no taking over of the console; the environment may say else */
+                 {SDL_HINT_NO_SIGNAL_HANDLERS, "1"}, /* main() has its own way */
                  {SDL_HINT_QUIT_ON_LAST_WINDOW_CLOSE, "0"},
                  {SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1"},
                  {SDL_HINT_FRAMEBUFFER_ACCELERATION, "0"},
@@ -687,8 +689,20 @@ void sdl_wait(struct sdl *sdl, uint64_t timeout_ns)
 
 /* ---- life ---- */
 
+static bool is_set(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    return value && *value;
+}
+
 static int connect_display(struct sdl *sdl, struct error *error)
 {
+    if (!is_set("DISPLAY") && !is_set("WAYLAND_DISPLAY") && !is_set("SDL_VIDEODRIVER")) {
+        return error_set(error, -ENODEV,
+                         "-display sdl: there is no display server (DISPLAY is not set); "
+                         "-display text and none need none");
+    }
     set_hints(sdl);
     if (sdl->call.Init(SDL_INIT_VIDEO) < 0) {
         return error_set(

@@ -641,6 +641,7 @@ struct window *window_create(struct desk *desk, const struct host *host, const c
     window->view.status.life = VM_PAUSED;
     chord_init(&window->chord, (enum key)config->host_key, &chord_ops, window);
     hint(window, window->message, sizeof(window->message));
+    exchange_look(exchange, &window->view);
     return window;
 }
 

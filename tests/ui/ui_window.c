@@ -63,6 +63,7 @@ static void end(void)
 }
 
 TestSuite(ui_window, .init = begin, .fini = end);
+TestSuite(ui_window_alone, .init = begin_alone, .fini = end);
 
 static struct twin_window *shown(const char *name)
 {
@@ -425,7 +426,7 @@ Test(ui_window, the_overview_opens_with_the_second_window)
     cr_assert_str_eq(twin_of(&twin, &desk.overview.pane)->title, "Hypatia - all virtual machines");
 }
 
-Test(ui_window, the_overview_stays_away_from_one_window_and_comes_when_asked, .init = begin_alone)
+Test(ui_window_alone, the_overview_stays_away_and_comes_when_asked)
 {
     cr_assert_not(desk.overview.shown);
     twin_chord(pane("web"), KEY_O);
@@ -433,7 +434,7 @@ Test(ui_window, the_overview_stays_away_from_one_window_and_comes_when_asked, .i
     cr_assert(desk.overview.shown);
 }
 
-Test(ui_window, the_overview_opens_windows_by_keyboard, .init = begin_alone)
+Test(ui_window_alone, the_overview_opens_windows_by_keyboard)
 {
     struct pane *overview = &desk.overview.pane;
 
