@@ -23,6 +23,7 @@
 #include "vm/snapshot_merge.h"
 #include "vm/snapshot_state.h"
 #include "vm/snapshot_store.h"
+#include "vm/verdict.h"
 #include "vm/vm.h"
 
 /* What is being loaded. */
@@ -169,6 +170,7 @@ static void loaded(struct load *load)
     vm->reset_requested = vm->power_off_requested = false;
     vm->loads++;
     debugger_guest_replaced(vm);
+    verdict_forget(vm);
     snapshot_restart_check(vm);
     vm_renew_generation(vm, true);
     snapshot_merge_begin(s);

@@ -47,7 +47,7 @@ struct verdict {
     uint64_t looping_since; /* guest time */
     uint64_t looked_at;     /* the screen; guest time */
     uint64_t generation;    /* of the screen, then */
-    bool failed, is_panic, told;
+    bool is_panic, told;
     char reason[256];
 };
 
@@ -168,7 +168,7 @@ static void look_at_screen(struct verdict *verdict, uint64_t now)
 
 static bool fail(struct verdict *verdict, bool is_panic, const char *what, const char *detail)
 {
-    verdict->failed = verdict->told = true;
+    verdict->told = true;
     verdict->is_panic = is_panic;
     snprintf(verdict->reason, sizeof(verdict->reason), "%s%s", what, detail);
     return true;
@@ -255,10 +255,18 @@ bool verdict_look_at_reset(struct vm *vm)
     if (verdict->panic[0] && wants(verdict, vm->config.on_panic)) {
         return fail_by_panic(verdict);
     }
+    verdict_forget(vm);
+    return false;
+}
+
+void verdict_forget(struct vm *vm)
+{
+    struct verdict *verdict = vm->verdict;
+
     verdict->panic[0] = '\0';
     verdict->told = verdict->halted = false;
     verdict->pages = 0;
-    return false;
+    verdict->looked_at = clock_now(&vm->clock);
 }
 
 uint64_t verdict_limit_wait(const struct vm *vm, uint64_t wait)

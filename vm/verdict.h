@@ -35,6 +35,8 @@ void verdict_panicked(struct vm *vm);
 bool verdict_look(struct vm *vm, enum vcpu_exit exit);
 /* The guest reboots: if it has panicked before, that is what happened. The same. */
 bool verdict_look_at_reset(struct vm *vm);
+/* A snapshot was loaded: nothing has been seen of this guest yet. */
+void verdict_forget(struct vm *vm);
 /* How long a guest that sleeps may be left alone, of `wait` nanoseconds of its time. */
 uint64_t verdict_limit_wait(const struct vm *vm, uint64_t wait);
 /* After verdict_look(): a panic, else a hang; and why, in one line. */

@@ -629,11 +629,11 @@ static uint64_t vm_run_slice(struct vm *vm, uint64_t now, uint64_t until)
     if (vm->clock.policy == CLOCK_REAL_TIME) {
         pacer_end(&vm->pacer, end);
     }
-    if (debugger_slice_ended(vm, exit, before)) {
+    if (vm->state == VM_RUNNING && debugger_slice_ended(vm, exit, before)) {
         vm_pause(vm);
         return 0;
     }
-    if (verdict_look(vm, exit)) {
+    if (vm->state == VM_RUNNING && verdict_look(vm, exit)) {
         vm_pass_verdict(vm);
         return 0;
     }
