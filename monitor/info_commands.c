@@ -313,7 +313,7 @@ static const struct command commands[] = {
     {"info", NULL, "[DEVICE]", "a device's state, named as in info qtree; without a name, what there is",
      NULL, false, 0, 1, run_info},
     {"info status", NULL, "", "is the VM running?", NULL, false, 0, 0, info_status},
-    {"info registers", NULL, "", "processor registers", NULL, false, 0, 0, info_registers},
+    {"info registers", "r reg regs", "", "processor registers", NULL, false, 0, 0, info_registers},
     {"info cpus", NULL, "", "the processor: where it is, and whether it is halted", NULL, false, 0, 0,
      info_cpus},
     {"info pic", NULL, "", "the interrupt controllers: i8259, I/O APIC, local APIC", NULL, false, 0, 0,

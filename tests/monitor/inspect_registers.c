@@ -239,3 +239,18 @@ Test(inspect_registers, print_stack_stops_at_memory_that_is_not_there)
     run("print-stack 0xffffffffffffffff");
     cr_assert(it.done);
 }
+
+Test(inspect_registers, bochs_names_show_the_same)
+{
+    static const char *const same[][2] = {
+        {"r", "info registers"}, {"regs", "info registers"}, {"info tab", "info mem"}};
+
+    inspected_page(&it);
+    for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
+        char *first = strdup(run(same[i][0]));
+
+        cr_assert(it.done && *first, "%s", same[i][0]);
+        cr_assert_str_eq(run(same[i][1]), first);
+        free(first);
+    }
+}
