@@ -46,7 +46,7 @@ static void merge(struct vm *vm)
     cr_assert_eq(snapshot_merge(vm, &error), 0, "%s", error.text);
 }
 
-static void delete (struct vm *vm, unsigned i)
+static void drop(struct vm *vm, unsigned i)
 {
     struct error error = {{0}};
 
@@ -67,7 +67,7 @@ static struct vm *prepare(struct expected *expected)
     expected->now = machine_look(vm);
     for (unsigned i = 0; i < SNAPSHOTS; i++) {
         if (i != KEPT_FIRST && i != KEPT_MIDDLE) {
-            delete (vm, i);
+            drop(vm, i);
         }
     }
     return vm;
@@ -118,7 +118,7 @@ Test(snapshot_merge, a_branch_is_a_boundary)
     machine_run_to(vm, START + 4 * STEP);
     machine_save(vm, "branch");
     struct machine_look branch = machine_look(vm);
-    delete (vm, KEPT_MIDDLE);
+    drop(vm, KEPT_MIDDLE);
     merge(vm);
     machine_expect(vm, &branch, "after merging");
     machine_load(vm, name_of(KEPT_FIRST));
@@ -135,8 +135,8 @@ Test(snapshot_merge, without_snapshots_one_layer_is_left)
 
     machine_enter();
     struct vm *vm = prepare(&expected);
-    delete (vm, KEPT_FIRST);
-    delete (vm, KEPT_MIDDLE);
+    drop(vm, KEPT_FIRST);
+    drop(vm, KEPT_MIDDLE);
     merge(vm);
     cr_assert_eq(count_layers(), 2);
     machine_expect(vm, &expected.now, "after merging");
@@ -158,7 +158,7 @@ Test(snapshot_merge, many_saves_and_few_layers)
         machine_save(vm, name_of(i));
         machine_run_to(vm, vm->cpu->insn_count + 500);
         if (i > 0) {
-            delete (vm, i - 1);
+            drop(vm, i - 1);
         }
         for (unsigned k = 0; k < 20; k++) {
             loop_poll(&vm->loop, 1000000);
