@@ -47,23 +47,25 @@ static inline void make_rom(char *path)
 static inline struct vm *machine_create(const char *engine, const char *options)
 {
     char rom[] = "/tmp/hypatia-debugger-XXXXXX";
-    struct vm_config *config = calloc(1, sizeof(*config)); /* the VM borrows its strings, and the line's */
-    char *line = calloc(1, 512), *word[WORDS_MAX], *save = NULL;
+    static char lines[4][512]; /* a VM borrows its strings */
+    static unsigned vms;
+    char *line = lines[vms++ % ARRAY_LEN(lines)], *word[WORDS_MAX], *save = NULL;
+    struct vm_config config = {0};
     enum config_action action;
     struct error error = {{0}};
     int count = 0;
 
     make_rom(rom);
-    snprintf(line, 512,
+    snprintf(line, sizeof(lines[0]),
              "hypatia -S -m 4 -vga none -bios %s -display none -nodefaults %s -icount 0,sleep=off "
              "-accel %s %s",
              rom, strstr(options, "-serial") ? "" : "-serial null", engine, options);
     for (char *at = strtok_r(line, " ", &save); at && count < WORDS_MAX; at = strtok_r(NULL, " ", &save)) {
         word[count++] = at;
     }
-    config_init(config);
-    cr_assert_eq(config_parse(config, count, word, &action, &error), 0, "%s", error.text);
-    struct vm *vm = vm_create(config, &error);
+    config_init(&config);
+    cr_assert_eq(config_parse(&config, count, word, &action, &error), 0, "%s", error.text);
+    struct vm *vm = vm_create(&config, &error);
     unlink(rom);
     cr_assert_not_null(vm, "%s", error.text);
     return vm;
