@@ -349,6 +349,11 @@ static void hear_out(struct gdb_port *port)
         if (poll(&polled, 1, 0) <= 0 || !polled.revents) {
             return;
         }
+        if (port->in_start != port->in_end) { /* what it has left behind would take a while */
+            gdb_port_drop(port);
+            tell_gone(port);
+            return;
+        }
         client_ready(port, POLLIN);
     }
 }

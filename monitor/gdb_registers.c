@@ -572,14 +572,6 @@ static void print_types(FILE *out, enum feature feature)
     }
 }
 
-/* gdb saves and restores all registers around a function that it calls in the guest, but those of the group "system". */
-static const char *group_of(const struct row *row)
-{
-    return row->feature == SYSTEM ? " group=\"system\" save-restore=\"no\""
-           : row->get == get_fpu  ? " group=\"float\""
-                                  : "";
-}
-
 static void print_feature(FILE *out, const struct vcpu *cpu, enum feature feature, unsigned *number)
 {
     static const char *const names[FEATURES] = {"org.gnu.gdb.i386.core", "org.gnu.gdb.i386.sse",
@@ -590,7 +582,8 @@ static void print_feature(FILE *out, const struct vcpu *cpu, enum feature featur
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (rows[i].feature == feature && has_row(cpu, &rows[i])) {
             fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"%s/>\n", rows[i].name,
-                    rows[i].bits, rows[i].type, (*number)++, group_of(&rows[i]));
+                    rows[i].bits, rows[i].type, (*number)++,
+                    rows[i].get == get_fpu ? " group=\"float\"" : "");
         }
     }
     fputs("</feature>\n", out);

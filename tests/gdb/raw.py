@@ -341,6 +341,22 @@ def test_triple_fault_stops():
         check(vm.code() == 4, "exit code")
 
 
+def test_step_into_a_triple_fault():
+    with machine("-S") as vm:
+        client = vm.connect()
+        into_kernel(client)
+        let_go(client, FAULT)
+        client.expect(f"Z0,{SYMBOL['fault']:x},1", "OK")
+        client.expect("c", "T05.*")
+        for _ in range(20):
+            if not client.expect("s", "T.*").startswith("T05"):
+                break
+        eip = client.registers()["eip"]
+        check(client.memory(eip, 1) == b"\xcc", f"not at int3 but at {eip:x}")
+        client.expect("s", "W04")
+        check(vm.code() == 4, "exit code")
+
+
 def test_triple_fault_without_a_client():
     with machine("-S") as vm:
         client = vm.connect()
@@ -514,6 +530,16 @@ def test_second_client():
             time.sleep(0.02)
             third = vm.connect()
         check(answer == "QC1", "no reconnection")
+
+
+def test_who_hangs_up_in_a_long_search_makes_way():
+    with machine("-S") as vm:
+        client = vm.connect()
+        client.expect("Qqemu.PhyMemMode:1", "OK")
+        client.raw(frame("qSearch:memory:0;ffffffff;nowhere to be found") + frame("qC"))
+        time.sleep(0.05)
+        client.close()
+        vm.connect().expect("qqemu.PhyMemMode", "0")
 
 
 def test_hang_up_while_the_guest_runs():
@@ -724,6 +750,8 @@ def test_lab():
 
 def main():
     wanted = sys.argv[4:] or [name for name in globals() if name.startswith("test_")]
+    if "HYPATIA_SANITIZED" in os.environ:  # what sanitizers do the sandbox forbids, and a broken VM is left as it is
+        wanted = [name for name in wanted if name not in ("test_sandbox", "test_bug_of_ours_is_told")]
     failed = 0
     for name in wanted:
         began = time.monotonic()
