@@ -28,6 +28,7 @@ struct text_display {
     struct termios saved;
     char typed[MAX_TYPED]; /* not yet in the guest's keyboard */
     size_t typed_count;
+    bool typed_lately; /* since the last frame: what looks unfinished may go on */
     uint64_t generation;
     enum display_kind kind;
     struct display_text now, drawn;
@@ -124,10 +125,17 @@ static void draw(struct text_display *display)
 static void type_keys(struct text_display *display)
 {
     struct i8042 *keyboard = pc_keyboard(display->vm->pc);
-    size_t n = 0;
+    size_t n = 0, length = 1;
 
-    while (n < display->typed_count && i8042_keyboard_room(keyboard) >= ASCII_KEY_CODES) {
-        ascii_key_type(keyboard, (uint8_t)display->typed[n++]);
+    while (n < display->typed_count && length > 0 && i8042_keyboard_room(keyboard) >= ASCII_KEY_CODES) {
+        struct ascii_stroke stroke;
+
+        length =
+            ascii_keys_parse(display->typed + n, display->typed_count - n, !display->typed_lately, &stroke);
+        if (length > 0) {
+            ascii_keys_press(keyboard, &stroke);
+        }
+        n += length;
     }
     display->typed_count -= n;
     memmove(display->typed, display->typed + n, display->typed_count);
@@ -141,6 +149,7 @@ static void frame_ready(void *opaque, short revents)
     (void)revents;
     if (read(display->frame.fd, &expirations, sizeof(expirations)) > 0) {
         type_keys(display);
+        display->typed_lately = false;
         draw(display);
     }
 }
@@ -166,6 +175,7 @@ static void keys_ready(void *opaque, short revents)
             display->typed[display->typed_count++] = bytes[i];
         }
     }
+    display->typed_lately = true;
     type_keys(display);
 }
 
