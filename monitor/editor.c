@@ -7,7 +7,8 @@
  *
  *   one at a time   A lock, and `current`: the editor whose line it is. When another one needs readline, the line and cursor of the
  *                   current one are taken out, and put back when it is its turn again. What a half-typed key sequence, a search or
- *                   the list for undo had to remember is lost then. While one person types at one terminal nothing changes hands.
+ *                   the list for undo had to remember is lost then; of a half-typed sequence readline loses a few bytes of memory.
+ *                   While one person types at one terminal nothing changes hands.
  *   never waiting   The callback interface (chapter 2.4.12): bytes are pushed in, and a read beyond them sees the end of the
  *                   input. The lock is given up before a line is acted upon: a command takes what time it takes.
  *   own display     rl_redisplay_function draws here, one row that scrolls sideways, from what this terminal shows already. Only

@@ -622,7 +622,6 @@ void script_close(struct script *script)
     if (!script) {
         return;
     }
-    loop_remove_poller(hypervisor_loop(script->session.hv), &script->poller);
     while (script->watches) {
         struct watch *next = script->watches->next;
 

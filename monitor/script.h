@@ -27,7 +27,7 @@ struct script *script_open(struct hypervisor *hv, const struct monitor_host *hos
 void script_watch(struct script *script, struct vm *vm);
 /* All VMs have ended: go on without them. False: it has failed, now or before. */
 bool script_finish(struct script *script);
-/* After all VMs that it watches. */
+/* After all VMs that it watches, and so after the hypervisor. */
 void script_close(struct script *script);
 
 #endif
