@@ -321,8 +321,10 @@ void verdict_explain(FILE *out, struct vm *vm)
 
 void verdict_choose(struct vm_config *config)
 {
-    enum config_verdict usual =
-        config->display == CONFIG_DISPLAY_NONE ? CONFIG_VERDICT_EXIT : CONFIG_VERDICT_IGNORE;
+    bool asked_for_monitor = config->monitor && strcmp(config->monitor, "none") != 0;
+    enum config_verdict usual = config->display != CONFIG_DISPLAY_NONE ? CONFIG_VERDICT_IGNORE
+                                : config->gdb || asked_for_monitor     ? CONFIG_VERDICT_PAUSE
+                                                                       : CONFIG_VERDICT_EXIT;
 
     config->on_panic = config->on_panic == CONFIG_VERDICT_DEFAULT ? usual : config->on_panic;
     config->on_hang = config->on_hang == CONFIG_VERDICT_DEFAULT ? usual : config->on_hang;

@@ -20,7 +20,8 @@
 
 struct vm;
 
-/* What -on-panic and -on-hang mean where they were not given: exit for a VM without a window, else ignore. Who builds VMs
+/* What -on-panic and -on-hang mean where they were not given: exit for a VM without a window, pause if a monitor or gdb was asked
+ * for, ignore where there is a screen. Who builds VMs
  * from command lines asks; a VM made without it ignores. */
 void verdict_choose(struct vm_config *config);
 

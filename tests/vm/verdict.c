@@ -201,3 +201,30 @@ Test(verdict, knows_what_kernels_say)
         cr_assert_not(verdict_is_panic_line(harmless[i]), "%s", harmless[i]);
     }
 }
+
+Test(verdict, depends_on_who_watches)
+{
+    static const struct {
+        enum config_display display;
+        const char *monitor, *gdb;
+        enum config_verdict verdict;
+    } rows[] = {
+        {CONFIG_DISPLAY_NONE, NULL, NULL, CONFIG_VERDICT_EXIT},
+        {CONFIG_DISPLAY_NONE, "none", NULL, CONFIG_VERDICT_EXIT},
+        {CONFIG_DISPLAY_NONE, "stdio", NULL, CONFIG_VERDICT_PAUSE},
+        {CONFIG_DISPLAY_NONE, NULL, "tcp::1234", CONFIG_VERDICT_PAUSE},
+        {CONFIG_DISPLAY_TEXT, NULL, NULL, CONFIG_VERDICT_IGNORE},
+        {CONFIG_DISPLAY_SDL, "stdio", NULL, CONFIG_VERDICT_IGNORE},
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct vm_config config = {
+            .display = rows[i].display, .monitor = rows[i].monitor, .gdb = rows[i].gdb};
+        verdict_choose(&config);
+        cr_assert_eq(config.on_panic, rows[i].verdict, "row %u", i);
+        cr_assert_eq(config.on_hang, rows[i].verdict, "row %u", i);
+        config.on_hang = CONFIG_VERDICT_IGNORE;
+        verdict_choose(&config);
+        cr_assert_eq(config.on_hang, CONFIG_VERDICT_IGNORE, "what was said stands");
+    }
+}
