@@ -37,12 +37,12 @@ void desk_fini(struct desk *desk)
 
 struct window *desk_find(struct desk *desk, const char *name)
 {
-    struct window *window = desk->windows;
+    struct window *found = NULL;
 
-    while (window && strcmp(window->name, name) != 0) {
-        window = window->next;
+    for (struct window *window = desk->windows; window; window = window->next) {
+        found = strcmp(window->name, name) ? found : window;
     }
-    return window;
+    return found;
 }
 
 struct window *desk_window(struct desk *desk, unsigned number)

@@ -36,7 +36,7 @@ struct window *desk_add(struct desk *desk, const char *name, const struct config
                         struct exchange *exchange, bool shown);
 /* What the VMs have sent. Returns host time at which to come back without news, UINT64_MAX: never. */
 uint64_t desk_step(struct desk *desk, uint64_t now);
-/* NULL: there is none of that name, or number. */
+/* NULL: there is none of that name, or number. Of several that had a name one after the other, the newest. */
 struct window *desk_find(struct desk *desk, const char *name);
 struct window *desk_window(struct desk *desk, unsigned number);
 unsigned desk_count(const struct desk *desk);

@@ -403,6 +403,11 @@ void exchange_close(struct exchange *exchange)
 {
     pthread_mutex_lock(&exchange->lock);
     exchange->loop = NULL;
+    if (exchange->status.life != VM_STOPPED) {
+        exchange->status.life = VM_STOPPED;
+        snprintf(exchange->status.reason, sizeof(exchange->status.reason), "it was removed");
+        ring(exchange);
+    }
     drop_reference(exchange);
 }
 
@@ -410,5 +415,7 @@ void exchange_break(struct exchange *exchange, const char *reason)
 {
     snprintf(exchange->broken_reason, sizeof(exchange->broken_reason), "%s", reason);
     __atomic_store_n(&exchange->broken, true, __ATOMIC_RELEASE);
-    exchange->ring(exchange->opaque);
+    if (exchange->ring) { /* windows that go, do so on the thread that reports this */
+        exchange->ring(exchange->opaque);
+    }
 }

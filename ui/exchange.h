@@ -125,6 +125,7 @@ void exchange_put_drives(struct exchange *exchange, const struct exchange_drive 
 /* Takes over the text. */
 void exchange_put_copied(struct exchange *exchange, char *text);
 void exchange_say(struct exchange *exchange, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The VM goes; one that had not stopped is shown as removed. */
 void exchange_close(struct exchange *exchange);
 /* Instead of exchange_close(), from any thread: the VM is not to be touched any more. */
 void exchange_break(struct exchange *exchange, const char *reason);

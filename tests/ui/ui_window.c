@@ -13,11 +13,16 @@ static struct desk desk;
 static struct twin_vm web, db;
 static uint64_t now;
 
-static void step(void)
+static void step_web(void)
 {
     now += 1000000;
     desk_step(&desk, now);
     twin_vm_listen(&web);
+}
+
+static void step(void)
+{
+    step_web();
     twin_vm_listen(&db);
 }
 
@@ -506,4 +511,16 @@ Test(ui_window, a_vm_that_broke_is_shown_as_stopped_even_if_it_kept_the_lock)
     step();
     cr_assert_str_eq(shown("db")->title,
                      "db [Stopped: internal error: SIGSEGV] - Ctrl+Alt+G releases the mouse");
+}
+
+Test(ui_window, a_vm_that_is_removed_is_shown_as_that_and_can_have_a_successor)
+{
+    twin_vm_fini(&db);
+    step_web();
+    cr_assert_str_eq(shown("db")->title, "db [Stopped: it was removed] - Ctrl+Alt+G releases the mouse");
+    pane("db")->ops->close(pane("db"));
+    cr_assert_not(shown("db")->shown, "there is nothing to ask");
+    twin_vm_init(&db, &twin, &desk, "db", true);
+    step();
+    cr_assert_str_eq(shown("db")->title, "db [Running] - Ctrl+Alt+G releases the mouse");
 }
