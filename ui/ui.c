@@ -8,10 +8,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "ui/desk.h"
 #include "ui/sdl_window.h"
 #include "vm/pacer.h"
+
+enum { PATIENCE_S = 3 };
 
 /* Something for the thread of the windows. */
 struct errand {
@@ -43,11 +46,6 @@ struct ui_vm {
 };
 
 /* ---- the thread of the windows ---- */
-
-static unsigned accounts(void *opaque, struct hypervisor_account *account, unsigned max)
-{
-    return hypervisor_accounts(((struct ui *)opaque)->hv, account, max);
-}
 
 static void ring(void *opaque)
 {
@@ -95,6 +93,13 @@ static bool is_ending(struct ui *ui)
     ending = ui->ending;
     pthread_mutex_unlock(&ui->lock);
     return ending;
+}
+
+static unsigned accounts(void *opaque, struct hypervisor_account *account, unsigned max)
+{
+    struct ui *ui = opaque;
+
+    return is_ending(ui) ? 0 : hypervisor_accounts(ui->hv, account, max);
 }
 
 static void run(struct ui *ui)
@@ -187,6 +192,20 @@ struct ui *ui_create(struct hypervisor *hv, face_screenshot screenshot, struct e
     return ui;
 }
 
+/* False: the thread hangs in a call to a display server that does not answer. It is left alone, with what it has. */
+static bool wait_for_end(struct ui *ui)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    if (pthread_timedjoin_np(ui->thread, NULL, &until) == 0) {
+        return true;
+    }
+    fprintf(stderr, "hypatia: the display server does not answer; its windows are left to it\n");
+    return false;
+}
+
 void ui_destroy(struct ui *ui)
 {
     if (!ui) {
@@ -198,7 +217,9 @@ void ui_destroy(struct ui *ui)
     if (ui->started) {
         ring(ui);
     }
-    pthread_join(ui->thread, NULL);
+    if (!wait_for_end(ui)) {
+        return;
+    }
     pthread_cond_destroy(&ui->changed);
     pthread_mutex_destroy(&ui->lock);
     free(ui);
