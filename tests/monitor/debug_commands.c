@@ -387,7 +387,7 @@ DEBUG_TEST(a_triple_fault_is_explained)
         vm_step(guest->vm, UINT64_MAX, &wait);
     }
     cr_expect_eq(guest->vm->state, VM_PAUSED);
-    mentions(guest, "why", "breakpoint 1, triple fault at 0001006c\n");
+    mentions(guest, "why", "breakpoint 1, triple fault at 0001006c <magic+0xc>\n");
     cr_expect(strstr(guest->text, "-> #DF (error code 0000) -> shutdown"), "%s", guest->text);
     cr_expect(strstr(guest->text, "beyond the limit"), "%s", guest->text);
 }
