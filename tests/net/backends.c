@@ -444,7 +444,8 @@ Test(net_pcap, ends_at_its_limit_with_a_whole_frame)
     uint8_t frame[100] = {0};
     snprintf(path, sizeof(path), "/tmp/hypatia-net-limit-%d.pcap", (int)getpid());
     net_port_connect(&bench->adapter[0].port, &bench->adapter[1].port);
-    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, 400, &bench->clock, &error), 0, "%s", error.text);
+    cr_assert_eq(net_pcap_open(&bench->adapter[0].port, path, 400, &bench->clock, &error), 0, "%s",
+                 error.text);
     for (unsigned i = 0; i < 10; i++) {
         net_port_send(&bench->adapter[0].port, frame, 100);
     }
