@@ -460,7 +460,7 @@ static void parse_name(struct parser *parser)
     } else if (*name == '$') {
         fail(parser, start, "there is no register '%.64s'", name + 1);
     } else {
-        fail(parser, start, "there is no symbol or register '%.64s'%s", name,
+        fail(parser, start, "'%.64s' is not a number, symbol or register%s", name,
              strspn(name, "0123456789abcdefABCDEF") == length ? " (hexadecimal numbers begin with 0x)"
              : parser->vm->symbols                            ? ""
                                                               : " (ldsym FILE loads symbols)");

@@ -302,7 +302,7 @@ DEBUG_TEST(hits_can_be_ignored_and_points_disabled)
 DEBUG_TEST(mistakes_are_refused_in_one_line)
 {
     refuses(guest, "b", "usage: b ADDR [if EXPR]");
-    refuses(guest, "b nowhere", "there is no symbol or register 'nowhere'");
+    refuses(guest, "b nowhere", "'nowhere' is not a number, symbol or register");
     refuses(guest, "b main if", "an expression is missing behind 'if'");
     refuses(guest, "b main if $eax ==", "column 8");
     refuses(guest, "b if 1", "usage:");
@@ -312,7 +312,7 @@ DEBUG_TEST(mistakes_are_refused_in_one_line)
     refuses(guest, "watch w counter 0", "1 to 4096 bytes long, not 0");
     refuses(guest, "watch w counter 4 5", "usage:");
     refuses(guest, "watch io 0x10000", "ports go from 0 to 0xffff");
-    refuses(guest, "watch io 0x80 x y", "no symbol or register 'x'");
+    refuses(guest, "watch io 0x80 x y", "'x' is not a number, symbol or register");
     refuses(guest, "break exception foo", "'foo' is no exception");
     refuses(guest, "break exception 32", "'32' is no exception");
     refuses(guest, "break interrupt 256", "'256' is no vector");

@@ -215,7 +215,7 @@ Test(expression, errors_say_what_and_where)
     is_wrong("1 2", -EINVAL, 3, "'2' is not expected");
     is_wrong("$eax = 1", -EINVAL, 6, "== compares");
     is_wrong("$foo", -EINVAL, 1, "no register 'foo'");
-    is_wrong("1 + bar", -EINVAL, 5, "no symbol or register 'bar'");
+    is_wrong("1 + bar", -EINVAL, 5, "'bar' is not a number, symbol or register");
     is_wrong("deadbeef", -EINVAL, 1, "begin with 0x");
     is_wrong("12ab", -EINVAL, 1, "begin with 0x");
     is_wrong("0b", -EINVAL, 1, "not a number");
