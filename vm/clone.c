@@ -41,6 +41,7 @@ static struct vm *build_machine(const struct vm_config *config, struct error *er
         empty.floppy[i].file[0] = '\0';
     }
     empty.kernel = empty.initrd = empty.append = NULL;
+    empty.kernel_follows = true;
     empty.fw_cfg_count = 0;
     empty.loadvm = NULL;
     empty.start_paused = true;

@@ -117,6 +117,7 @@ struct vm_config {
 
     struct net_config net;
     struct net_fabric *fabric; /* not by an option: whose segments -netdev switch joins; NULL: the VM's own */
+    bool kernel_follows;       /* not by an option: another VM's will be shared (vm/clone.h) */
 
     bool pvpanic_device;
     uint16_t pvpanic_iobase;

@@ -383,6 +383,9 @@ static int add_ebda(struct loader_image *image, const struct firmware_config *co
 static int configure_builtin(struct fw_cfg *fw_cfg, const struct firmware_config *config,
                              struct acpi_tables *acpi, struct error *error)
 {
+    if (!config->kernel && config->kernel_follows) {
+        return 0;
+    }
     if (!config->kernel) {
         return error_set(error, -EINVAL,
                          "-bios builtin is no BIOS: it boots kernels only, so give it a -kernel");

@@ -62,6 +62,7 @@ struct firmware_config {
     const char *uuid;       /* -uuid, NULL: none */
 
     const char *kernel, *initrd, *append; /* kernel NULL: boot from a disk. "builtin": our teaching kernel */
+    bool kernel_follows; /* NULL above, but fw_cfg_share() will bring one: our boot ROM may do without now */
     enum loader_multiboot multiboot;
 };
 

@@ -77,6 +77,7 @@ int machine_configure(struct pc *pc, const struct vm_config *config, const struc
         .kernel = config->kernel,
         .initrd = config->initrd,
         .append = config->append,
+        .kernel_follows = config->kernel_follows,
         .multiboot = (enum loader_multiboot)config->multiboot,
     };
     int result = firmware_configure(pc_fw_cfg(pc), &firmware, error);

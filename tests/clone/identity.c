@@ -118,6 +118,30 @@ Test(clone_identity, another_uuid_and_the_same_files)
     machine_leave();
 }
 
+Test(clone_identity, without_a_bios_the_kernel_is_the_parents)
+{
+    machine_enter();
+    struct vm *vm = machine_create("-accel interp -m 8 -bios builtin -kernel builtin");
+    struct vm *early = clone_of(vm);
+    struct fw_cfg *old = pc_fw_cfg(vm->pc), *new = pc_fw_cfg(early->pc);
+    cr_assert_eq(old->item_count, new->item_count);
+    cr_assert_eq(fw_cfg_find_file(new, "opt/hypatia/kernel")->bytes,
+                 fw_cfg_find_file(old, "opt/hypatia/kernel")->bytes);
+    machine_run_to(vm, 200000);
+    struct vm *late = clone_of(early), *other = clone_of(vm);
+    vm_destroy(vm);
+    machine_run_to(early, 200000);
+    machine_run_to(late, 200000);
+    struct machine_look look = machine_look(early);
+    machine_expect(late, &look, "the clone's clone");
+    cr_assert_eq(vm_memory_hash(other), look.memory, "the clone of the running one");
+    cr_assert_eq(other->cpu->rip, early->cpu->rip);
+    vm_destroy(early);
+    vm_destroy(late);
+    vm_destroy(other);
+    machine_leave();
+}
+
 /* ---- its section of the lab ---- */
 
 static void make_lab(struct lab *lab, const char *text)
