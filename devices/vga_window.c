@@ -98,7 +98,11 @@ void vga_window_pull(const struct vga *vga)
 {
     const uint8_t *text = text_memory(vga);
 
-    for (uint32_t a = 0; vga->window_kind == VGA_WINDOW_TEXT && a < VGA_TEXT_SIZE; a++) {
+    if (vga->window_kind != VGA_WINDOW_TEXT) {
+        return;
+    }
+    ram_observe(vga->device.board->mem->ram, vga->vram, 4 * VGA_PLANE_SIZE);
+    for (uint32_t a = 0; a < VGA_TEXT_SIZE; a++) {
         *text_byte(vga, a) = text[a];
     }
 }

@@ -332,15 +332,20 @@ static void notify_frame(struct ram *ram, roff_t roff, uint64_t length)
     }
 }
 
+void ram_observe(struct ram *ram, roff_t roff, uint64_t length)
+{
+    if (UNLIKELY(ram->observer.written != NULL)) {
+        ram->observer.written(ram->observer.opaque, roff, length);
+    }
+}
+
 void ram_watch_notify(struct ram *ram, roff_t roff, uint64_t length)
 {
     if (roff >= ram->size) {
         return;
     }
     roff_t end = roff + MIN(length, ram->size - roff);
-    if (UNLIKELY(ram->observer.written != NULL)) {
-        ram->observer.written(ram->observer.opaque, roff, end - roff);
-    }
+    ram_observe(ram, roff, end - roff);
     while (roff < end) {
         roff_t next = MIN(end, ALIGN_DOWN(roff, PAGE_SIZE) + PAGE_SIZE);
         if (UNLIKELY(ram->watch[roff >> PAGE_SHIFT])) {

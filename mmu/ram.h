@@ -189,5 +189,7 @@ void ram_watch_announce(struct ram *ram, roff_t roff);
  * watch is set. Every writer that does not go through a watched translation calls it: DMA, loaders, the
  * monitor, the page walk's A/D updates. */
 void ram_watch_notify(struct ram *ram, roff_t roff, uint64_t length);
+/* Tell the observer alone: bytes that watchers know otherwise are about to be copied to another place. */
+void ram_observe(struct ram *ram, roff_t roff, uint64_t length);
 
 #endif

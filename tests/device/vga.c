@@ -298,6 +298,38 @@ Test(vga, odd_even_addressing_splits_characters_and_attributes)
     fake_board_destroy(fb);
 }
 
+/* What the observer of all writes heard last. */
+struct ram_range {
+    roff_t roff;
+    uint64_t length;
+};
+
+static void hear_write(void *opaque, roff_t roff, uint64_t length)
+{
+    struct ram_range *seen = opaque;
+
+    *seen = (struct ram_range){roff, length};
+}
+
+/* Whoever compares all memory must hear of every copy, or takes it for a mistake of an engine. */
+Test(vga, looking_at_the_text_screen_tells_the_observer_of_the_planes)
+{
+    struct fake_board *fb = machine_create();
+    const struct vga *vga = find_vga(fb);
+    struct ram_range seen = {0};
+    set_text_mode(fb);
+    addr_space_write(&fb->mem, 0xb8000, 0x1f421e41, 4);
+    fb->mem.ram->observer = (struct ram_watcher){.written = hear_write, .opaque = &seen};
+    struct display display = vga_display(find_vga(fb));
+    struct display_text *text = malloc(sizeof(*text));
+    cr_assert(display.ops->read_text(display.opaque, text));
+    fb->mem.ram->observer = (struct ram_watcher){0};
+    free(text);
+    cr_assert_eq(seen.roff, vga->vram);
+    cr_assert_eq(seen.length, 4 * VGA_PLANE_SIZE);
+    fake_board_destroy(fb);
+}
+
 Test(vga, chain_4_addressing_spreads_bytes_over_the_planes)
 {
     struct fake_board *fb = machine_create();
