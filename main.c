@@ -55,11 +55,12 @@ struct session {
     const struct lab *lab; /* what it began with; NULL: a command line */
     struct added *added;   /* what came later, the last first */
     const char *monitor_spec;
-    struct script *script;   /* NULL: none */
-    struct notices *notices; /* what VMs tell the lab's monitor; NULL: there is none */
-    struct monitor_host host;
-    unsigned vms;  /* made so far */
-    struct ui *ui; /* NULL: no windows */
+    struct script *script;       /* NULL: none */
+    struct notices *notices;     /* what VMs tell the lab's monitor; NULL: there is none */
+    struct monitor_host host;    /* for the lab's monitor */
+    struct monitor_host vm_host; /* for a VM's own: what may be done on its thread */
+    unsigned vms;                /* made so far */
+    struct ui *ui;               /* NULL: no windows */
     bool terminal_saved;
     struct termios terminal; /* as it was in the beginning */
 };
@@ -311,6 +312,42 @@ static int open_display(struct front_ends *ends, struct error *error)
     return ui && !ends->window ? -ENOMEM : 0;
 }
 
+/* ---- Windows, for monitors ---- */
+
+static const char *window_action(void *opaque, unsigned i, const char **text)
+{
+    (void)opaque;
+    for (unsigned action = 0; action < ACTION_COUNT; action++) {
+        if (action_info[action].name && i-- == 0) {
+            *text = action_info[action].text;
+            return action_info[action].name;
+        }
+    }
+    return NULL;
+}
+
+static int act_in_window(void *opaque, const char *vm, const char *name, struct error *error)
+{
+    const struct session *session = opaque;
+    enum action action = action_find(name);
+
+    if (action == ACTION_NONE) {
+        return error_set(error, -EINVAL, "there is no action '%s' (window lists them)", name);
+    }
+    return ui_act(session->ui, vm, action, error);
+}
+
+static int open_ui(struct session *session, struct error *error)
+{
+    session->ui = ui_create(session->hv, screendump_write, error);
+    if (session->ui) {
+        session->vm_host.window_action = window_action;
+        session->vm_host.act_in_window = act_in_window;
+        session->vm_host.opaque = session;
+    }
+    return session->ui ? 0 : -ENODEV;
+}
+
 /* ---- A run ---- */
 
 /* A VM's port for debuggers, if it has one: its own, or the lab's next. Open before the VM is made: some wait for it. */
@@ -345,7 +382,7 @@ static int attach_vm(struct session *session, struct vm *vm, struct gdb_port *po
         return error_set(error, -ENOMEM, "out of memory");
     }
     *ends = (struct front_ends){.session = session, .vm = vm, .index = session->vms++, .config = config};
-    ends->monitor = monitor_create(vm, session->hv);
+    ends->monitor = monitor_create(vm, session->hv, &session->vm_host);
     ends->gdb = port ? gdb_create(vm, session->hv, port) : NULL;
     if (session->notices) {
         ends->watch = notices_watch(session->notices, vm);
@@ -438,20 +475,23 @@ static int open_windows(struct session *session, struct vm_config *config, struc
     if (config->display != CONFIG_DISPLAY_SDL) {
         return 0;
     }
-    session->ui = ui_create(session->hv, screendump_write, error);
-    if (!session->ui && config->window.implied) {
+    if (open_ui(session, error) == 0) {
+        return 0;
+    }
+    if (config->window.implied) {
         fprintf(stderr, "hypatia: note: %s; using -display text\n", error->text);
         config->display = CONFIG_DISPLAY_TEXT;
         return 0;
     }
-    return session->ui ? 0 : -ENODEV;
+    return -ENODEV;
 }
 
 /* Before the VMs, so that it hears all that they say. */
 static int open_script(struct session *session, const char *path, struct error *error)
 {
     if (path) {
-        session->script = script_open(session->hv, session->lab ? &session->host : NULL, path, error);
+        session->script =
+            script_open(session->hv, session->lab ? &session->host : &session->vm_host, path, error);
     }
     return path && !session->script ? -EINVAL : 0;
 }
@@ -680,7 +720,10 @@ static int open_lab_monitor(struct session *session, const struct lab *lab, stru
         chardev_open(&session->monitor_chardev, "monitor", spec, hypervisor_loop(session->hv), error);
 
     session->monitor_spec = spec;
-    session->host = (struct monitor_host){.new_vms = new_vms, .clone_vm = clone_vm, .opaque = session};
+    session->host = session->vm_host;
+    session->host.new_vms = new_vms;
+    session->host.clone_vm = clone_vm;
+    session->host.opaque = session;
     if (result == 0 && session->monitor_chardev) {
         session->monitor =
             monitor_create_lab(session->hv, session->monitor_chardev, &session->host, session->notices);
@@ -702,11 +745,8 @@ static int enter_sandbox(const struct lab *lab, struct error *error)
 static int open_lab_windows(struct session *session, const struct lab *lab, struct error *error)
 {
     for (unsigned i = 0; i < lab->count && !session->ui; i++) {
-        if (lab->vm[i].config.display == CONFIG_DISPLAY_SDL) {
-            session->ui = ui_create(session->hv, screendump_write, error);
-            if (!session->ui) {
-                return error_prefix(error, -ENODEV, "[vm \"%s\"]", lab->vm[i].config.name);
-            }
+        if (lab->vm[i].config.display == CONFIG_DISPLAY_SDL && open_ui(session, error) < 0) {
+            return error_prefix(error, -ENODEV, "[vm \"%s\"]", lab->vm[i].config.name);
         }
     }
     return 0;

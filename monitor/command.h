@@ -6,7 +6,7 @@
  * ("stop", "info pg", "sched trace save"); of several that fit a line the longest is meant.
  *
  * `arguments` is shown as it stands, and completion reads it: words in capitals are kinds (FILE, VM, DRIVE, SNAPSHOT,
- * SYMBOL, ADDR, EXPR, DEVICE, COMMAND, KEYS, anything else: free), lower-case ones stand for themselves, | separates
+ * SYMBOL, ADDR, EXPR, DEVICE, COMMAND, KEYS, ACTION, anything else: free), lower-case ones stand for themselves, | separates
  * alternatives, [ ] encloses what may be left out, ... repeats.
  */
 #ifndef MONITOR_COMMAND_H
@@ -62,5 +62,7 @@ bool command_usage(struct command_call *call);
 bool command_value(struct command_call *call, unsigned i, uint64_t *value);
 /* The same of all words from i on: an expression with blanks in it. */
 bool command_tail_value(struct command_call *call, unsigned i, uint64_t *value);
+/* Word i as a VM's name; without it the monitor's own VM, or the chosen one. NULL: none, said so. */
+const char *command_vm_name(struct command_call *call, unsigned i);
 
 #endif

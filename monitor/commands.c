@@ -16,9 +16,10 @@
 
 /* In the order of the manual. */
 const struct command_group *const command_groups[] = {
-    &general_group,    &machine_group,  &info_group,   &memory_group,      &paging_group, &walk_group,
-    &descriptor_group, &register_group, &shadow_group, &translation_group, &trace_group,  &point_group,
-    &step_group,       &symbol_group,   &search_group, &snapshot_group,    &lab_group,    &script_group,
+    &general_group,  &machine_group,    &info_group,     &memory_group, &paging_group,
+    &walk_group,     &descriptor_group, &register_group, &shadow_group, &translation_group,
+    &trace_group,    &point_group,      &step_group,     &symbol_group, &search_group,
+    &snapshot_group, &lab_group,        &window_group,   &script_group,
 };
 const size_t command_group_count = ARRAY_LEN(command_groups);
 
@@ -191,6 +192,18 @@ bool command_value(struct command_call *call, unsigned i, uint64_t *value)
 bool command_tail_value(struct command_call *call, unsigned i, uint64_t *value)
 {
     return evaluate(call, call->tail[i], value);
+}
+
+const char *command_vm_name(struct command_call *call, unsigned i)
+{
+    const char *own = call->session->vm ? call->session->vm->config.name : call->session->chosen;
+    const char *name = call->count > i ? call->word[i] : own;
+
+    if (!*name) {
+        command_fail(call, "%s: which VM? (vm list shows them)", call->command->name);
+        return NULL;
+    }
+    return name;
 }
 
 /* Run a command for one VM: a VM's own monitor has it, the lab's takes it. */

@@ -131,6 +131,17 @@ static void offer_files(struct search *search)
     search->words->files = true;
 }
 
+static void offer_window_actions(struct search *search)
+{
+    const struct monitor_host *host = search->session->host;
+    const char *name, *text;
+
+    for (unsigned i = 0; host && host->window_action && (name = host->window_action(host->opaque, i, &text));
+         i++) {
+        offer(search, name);
+    }
+}
+
 /* The words of names that begin with what the line already has: word `index` of each. */
 static void offer_names(struct search *search, char *const *word, unsigned index)
 {
@@ -165,10 +176,17 @@ static const struct {
     const char *kind;
     void (*offer)(struct search *search);
 } kinds[] = {
-    {"VM", offer_vms},           {"DRIVE", offer_drives},   {"SNAPSHOT", offer_snapshots},
-    {"DEVICE", offer_devices},   {"SYMBOL", offer_symbols}, {"ADDR", offer_symbols},
-    {"EXPR", offer_symbols},     {"KEYS", offer_keys},      {"FILE", offer_files},
+    {"VM", offer_vms},
+    {"DRIVE", offer_drives},
+    {"SNAPSHOT", offer_snapshots},
+    {"DEVICE", offer_devices},
+    {"SYMBOL", offer_symbols},
+    {"ADDR", offer_symbols},
+    {"EXPR", offer_symbols},
+    {"KEYS", offer_keys},
+    {"FILE", offer_files},
     {"COMMAND", offer_commands},
+    {"ACTION", offer_window_actions},
 };
 
 /* Is a word of the arguments a kind? Others stand for themselves. */

@@ -25,6 +25,7 @@ extern const struct command_group step_group;        /* step_commands.c */
 extern const struct command_group symbol_group;      /* symbol_commands.c */
 extern const struct command_group search_group;      /* search_commands.c */
 extern const struct command_group snapshot_group;    /* snapshot_commands.c */
+extern const struct command_group window_group;      /* window_commands.c */
 extern const struct command_group script_group;      /* script_commands.c */
 extern const struct command_group lab_group;         /* lab_commands.c */
 

@@ -89,22 +89,9 @@ static bool run_vm(struct command_call *call)
     return command_execute(&once, call->tail[1], call->out, &call->data);
 }
 
-/* The VM that is named, or else the chosen one; NULL: none, said so. */
-static const char *named_vm(struct command_call *call)
-{
-    const char *own = call->session->vm ? call->session->vm->config.name : call->session->chosen;
-    const char *name = call->count > 0 ? call->word[0] : own;
-
-    if (!*name) {
-        command_fail(call, "%s: which VM? (vm list shows them)", call->command->name);
-        return NULL;
-    }
-    return name;
-}
-
 static bool vm_control(struct command_call *call, enum vm_state to)
 {
-    const char *name = named_vm(call);
+    const char *name = command_vm_name(call, 0);
     struct error error;
     struct vm *vm = name ? hypervisor_hold(call->session->hv, name, &error) : NULL;
     int result;
@@ -129,7 +116,7 @@ static bool vm_resume_one(struct command_call *call)
 
 static bool vm_reset_one(struct command_call *call)
 {
-    const char *name = named_vm(call);
+    const char *name = command_vm_name(call, 0);
     struct error error;
     struct vm *vm = name ? hypervisor_hold(call->session->hv, name, &error) : NULL;
     int result;
@@ -151,7 +138,7 @@ static bool vm_new(struct command_call *call)
     struct error error;
     unsigned made = 0;
 
-    if (!session->host) {
+    if (!session->host || !session->host->new_vms) {
         return command_fail(call, "vm new: only a lab's monitor makes VMs (hypatia run)");
     }
     if (session->host->new_vms(session->host->opaque, call->word[0], &made, &error) < 0) {
@@ -163,7 +150,7 @@ static bool vm_new(struct command_call *call)
 static bool vm_clone(struct command_call *call)
 {
     struct monitor_session *session = call->session;
-    const char *parent = named_vm(call);
+    const char *parent = command_vm_name(call, 0);
     char made[HYPERVISOR_NAME_SIZE];
     struct clone_figures figures;
     struct error error;
@@ -171,7 +158,7 @@ static bool vm_clone(struct command_call *call)
     if (!parent) {
         return false;
     }
-    if (!session->host) {
+    if (!session->host || !session->host->clone_vm) {
         return command_fail(call, "vm clone: only a lab's monitor makes VMs (hypatia run)");
     }
     if (session->host->clone_vm(session->host->opaque, parent, call->count > 1 ? call->word[1] : NULL, made,
@@ -185,7 +172,7 @@ static bool vm_clone(struct command_call *call)
 
 static bool vm_kill(struct command_call *call)
 {
-    const char *name = named_vm(call);
+    const char *name = command_vm_name(call, 0);
     struct error error;
 
     if (!name) {

@@ -276,11 +276,12 @@ static struct monitor *attach(struct chardev *chardev, struct hypervisor *hv, st
 }
 
 /* Where it shares a terminal with the serial port, nothing is said before somebody turns to it. */
-struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv)
+struct monitor *monitor_create(struct vm *vm, struct hypervisor *hv, const struct monitor_host *host)
 {
     struct monitor *monitor = attach(vm->monitor_chardev, hv, vm);
 
     if (monitor) {
+        monitor->session.host = host;
         editor_hide(monitor->editor);
         monitor_prompt(monitor);
         monitor->shown = !vm->mux || vm->monitor_chardev != chardev_mux_port(vm->mux, MUX_MONITOR);

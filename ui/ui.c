@@ -67,6 +67,15 @@ static struct errand *next_errand(struct ui *ui)
     return errand;
 }
 
+/* An action about a window that is hidden would not be seen. */
+static void act(struct window *window, enum action action)
+{
+    if (!window->pane.open && action >= ACTION_FIRST_OF_WINDOW && action != ACTION_OVERVIEW) {
+        window_show(window);
+    }
+    window_act(window, action);
+}
+
 static void run_errands(struct ui *ui)
 {
     struct errand *errand;
@@ -79,7 +88,7 @@ static void run_errands(struct ui *ui)
                 fprintf(stderr, "hypatia: %s: out of memory for its window\n", errand->name);
             }
         } else if (window) {
-            window_act(window, errand->action);
+            act(window, errand->action);
         }
         free(errand);
     }

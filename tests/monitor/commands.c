@@ -192,6 +192,85 @@ Test(commands, asserted_output_is_looked_into)
     expect_answer("assert-output \"info version\" \"(\"", false, "pattern '('");
 }
 
+/* ---- windows: a host that notes what it is asked for ---- */
+
+static const char *two_actions(void *opaque, unsigned i, const char **text)
+{
+    static const char *const names[] = {"full-screen", "grab"};
+
+    (void)opaque;
+    *text = "what it does";
+    return i < ARRAY_LEN(names) ? names[i] : NULL;
+}
+
+static int note_action(void *opaque, const char *vm, const char *action, struct error *error)
+{
+    char *noted = opaque;
+
+    if (strcmp(action, "grab") != 0) {
+        return error_set(error, -EINVAL, "there is no action '%s'", action);
+    }
+    sprintf(noted, "%s in %s", action, vm);
+    return 0;
+}
+
+/* For the lab's monitor, which has chosen "web". */
+static void expect_window(const char *line, bool well, const char *answer_is, const char *noted_is)
+{
+    char noted[64] = "", text[256] = "";
+    const struct monitor_host host = {
+        .window_action = two_actions, .act_in_window = note_action, .opaque = noted};
+    struct monitor_session session = {.host = &host, .chosen = "web"};
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    cr_assert_eq(monitor_execute(&session, line, out), well, "%s: %s", line, text);
+    fclose(out);
+    cr_expect_str_eq(text, answer_is, "%s: %s", line, text);
+    cr_expect_str_eq(noted, noted_is, "%s: %s", line, noted);
+}
+
+Test(commands, window_does_what_the_host_offers)
+{
+    struct editor_words words = {0};
+    const struct monitor_host host = {.window_action = two_actions, .act_in_window = note_action};
+    struct monitor_session session = {.host = &host};
+    char text[64] = "";
+    FILE *out;
+
+    expect_window("window", true, "full-screen    what it does\ngrab           what it does\n", "");
+    expect_window("window grab", true, "", "grab in web");
+    expect_window("window grab db", true, "", "grab in db");
+    expect_window("vm db window grab", true, "", "grab in db");
+    expect_window("window fly", false, "window: there is no action 'fly'\n", "");
+    expect_window("-j window grab", true, "{\"command\":\"window grab\",\"ok\":true,\"text\":[]}\n",
+                  "grab in web");
+    completion_find(&session, NULL, "window g", 7, &words);
+    cr_assert_eq(words.count, 1);
+    cr_assert_str_eq(words.word[0], "grab");
+    free(words.word[0]);
+    free(words.word);
+    out = fmemopen(text, sizeof(text), "w");
+    cr_assert_not(monitor_execute(&session, "window grab", out)); /* no VM has been chosen */
+    fclose(out);
+    cr_assert_str_eq(text, "window: which VM? (vm list shows them)\n");
+}
+
+Test(commands, without_windows_there_is_one_line)
+{
+    static const char none[] = "window: no window can be reached from here (-display sdl opens one)\n";
+    const struct monitor_host no_windows = {.new_vms = NULL};
+    struct monitor_session session = {.host = &no_windows};
+    char text[256] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    expect_answer("window", false, none);
+    expect_answer("window full-screen", false, none);
+    cr_assert_not(monitor_execute(&session, "window full-screen", out));
+    fclose(out);
+    cr_assert_str_eq(text, none);
+    expect_answer("vm new x", false, "vm new: only a lab's monitor makes VMs");
+}
+
 static void expect_json(const char *line, const char *format, ...)
 {
     bool done;

@@ -7,10 +7,11 @@ can be seen.
 import glob
 import os
 import re
+import socket
 import sys
 import time
 
-from desktop import Window, check, read_png, run, wait_until
+from desktop import PATIENCE, Window, check, read_png, run, wait_until
 
 hypatia, relative, absolute = sys.argv[1:4]
 sandbox = sys.argv[4] if len(sys.argv) > 4 else "off"
@@ -24,6 +25,21 @@ def lab(desktop):
         text += f'[vm "{name}"]\nm = 16\nkernel = {guest}\ndisplay = sdl,scale=1\nserial = file:{name}.log\n'
     with open(desktop.path("lab.ini"), "w") as file:
         file.write(text)
+
+
+def monitor(desktop, name, line):
+    """What a monitor answers to a line, without echo and prompts."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(desktop.path(name))
+        said = b""
+        while not said.endswith(b") "):
+            said += client.recv(4096)
+        client.sendall(line.encode() + b"\n")
+        said = b""
+        while not said.endswith(b") ") or b"\n" not in said:
+            said += client.recv(4096)
+    return [text.rstrip("\r") for text in said.decode().split("\n")[1:-1]]
 
 
 class Guest:
@@ -67,7 +83,7 @@ def test(desktop):
     one, two, three = (windows[name] for name in NAMES)
     for guest in guests.values():
         guest.forget()
-    for part in (keys, pointers, chords, text, dialogs, look):
+    for part in (keys, pointers, chords, text, dialogs, look, by_monitor, alone):
         part(desktop, windows, guests)
     show_overview(desktop, windows, overview)
     one.focus()
@@ -189,6 +205,50 @@ def look(desktop, windows, guests):
     check(len(rows) == 400 and len(rows[0]) == 3 * 720, "the screenshot's size")
     check(two.pixels()[:400] == rows, "the window does not show what the screenshot has")
     check(rows[0] != rows[8], "there is nothing on the screen")
+
+
+def by_monitor(desktop, windows, guests):
+    one, two = windows["one"], windows["two"]
+
+    def say(line, answer=()):
+        said = monitor(desktop, "monitor", line)
+        check(said == list(answer), f"{line}: {said}")
+
+    def is_full(window):
+        return window.geometry() == (0, 0, 2000, 1500)
+
+    actions = {line.split()[0] for line in monitor(desktop, "monitor", "window")}
+    check({"full-screen", "grab", "copy", "paste", "integer", "original-size", "media", "overview",
+           "keys"} < actions, f"actions: {actions}")
+    say("window full-screen one")
+    wait_until(lambda: is_full(one), f"full screen; it is {one.geometry()}")
+    check(not is_full(two), "the other one was not meant")
+    say("vm one window original-size")
+    wait_until(lambda: one.geometry()[2:] == (720, 422), f"its own size; it is {one.geometry()}")
+    two.focus()
+    for guest in guests.values():
+        guest.forget()
+    desktop.clipboard("b")
+    say("window paste two")
+    guests["two"].expect_keys((0x30, 0xb0))
+    say("window copy two")
+    wait_until(lambda: "!\"#$%&" in desktop.clipboard(), "the text screen on the clipboard")
+    guests["one"].expect_nothing()
+    say("window fly two", ["window: there is no action 'fly' (window lists them)"])
+    say("window keys four", ["window: there is no VM 'four'"])
+
+
+def alone(desktop, windows, guests):
+    """A VM's own monitor, in a process of its own."""
+    program = desktop.start(hypatia, "-name", "alone", "-m", "16", "-kernel", relative, "-display", "sdl,scale=1",
+                            "-monitor", f"unix:{desktop.path('own')},server,nowait", "-serial", "file:alone.log",
+                            "-sandbox", sandbox)
+    window = Window(desktop, "alone [Running]")
+    Guest(desktop, "alone")
+    check(monitor(desktop, "own", "window full-screen") == [], "full screen")
+    wait_until(lambda: window.geometry() == (0, 0, 2000, 1500), f"full screen; it is {window.geometry()}")
+    check(monitor(desktop, "own", "window power-off") == [], "power off")
+    check(program.wait(30) == 0, f"exit code {program.returncode}")
 
 
 def show_overview(desktop, windows, overview):
