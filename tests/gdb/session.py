@@ -53,7 +53,7 @@ def run(pairs, directory):
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 timeout=120)
         try:
-            return result.stdout, machine.wait(5)
+            return result.stdout, machine.wait(60)
         except subprocess.TimeoutExpired:
             return result.stdout, None
     finally:

@@ -27,10 +27,14 @@ def frame(data):
     return b"$" + data + b"#%02x" % checksum(data)
 
 
+# Seconds that an answer may take before the test gives up: on a busy host many.
+PATIENCE = 60.0
+
+
 class Client:
     """One connection. Acknowledges what it receives unless told not to."""
 
-    def __init__(self, address, patience=10.0):
+    def __init__(self, address, patience=PATIENCE):
         self.acknowledges = True
         self.buffer = b""
         self.console = ""
@@ -67,7 +71,7 @@ class Client:
         self.buffer += data
         return bool(data)
 
-    def receive(self, seconds=10.0):
+    def receive(self, seconds=PATIENCE):
         """The next packet's data; None at the end."""
         deadline = time.monotonic() + seconds
         while True:
@@ -87,17 +91,25 @@ class Client:
         except ConnectionError:
             pass  # that was its last word
 
-    def wait_byte(self, byte, seconds=5.0):
+    def wait_byte(self, byte, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
         while byte not in self.buffer:
             check(self.fill(deadline - time.monotonic()), f"hung up before {byte!r}")
 
-    def ask(self, data, seconds=10.0):
+    def command(self, line):
+        """A line for the monitor on the other side, until that is done with it."""
+        if not self.buffer:
+            self.wait_byte(b"(hypatia) ")
+        self.buffer = b""
+        self.raw(line.encode() + b"\n")
+        self.wait_byte(b"\n(hypatia) ")
+
+    def ask(self, data, seconds=PATIENCE):
         """The answer, with what goes to the console put aside."""
         self.send(data)
         return self.answer(seconds)
 
-    def answer(self, seconds=10.0):
+    def answer(self, seconds=PATIENCE):
         while True:
             data = self.receive(seconds)
             if data and data[0] == "O" and data != "OK":
@@ -105,7 +117,7 @@ class Client:
                 continue
             return data
 
-    def expect(self, data, wanted, seconds=10.0):
+    def expect(self, data, wanted, seconds=PATIENCE):
         answer = self.ask(data, seconds)
         check(answer is not None and re.fullmatch(wanted, answer, re.S),
               f"{data!r} was answered {answer!r}, not {wanted!r}")
@@ -113,7 +125,7 @@ class Client:
 
     def monitor(self, line):
         self.console = ""
-        self.expect("qRcmd," + line.encode().hex(), "OK", 30)
+        self.expect("qRcmd," + line.encode().hex(), "OK")
         return self.console
 
     def memory(self, address, length):
@@ -174,10 +186,10 @@ class Machine:
             command += ["-accel", accel]
         self.process = subprocess.Popen(command, stderr=self.errors, stdin=subprocess.DEVNULL)
 
-    def connect(self, patience=10.0):
+    def connect(self, patience=PATIENCE):
         return Client(self.address, patience)
 
-    def code(self, seconds=10.0):
+    def code(self, seconds=PATIENCE):
         """The exit code."""
         try:
             return self.process.wait(seconds)
