@@ -4,6 +4,9 @@
  *
  * Only the port that has the focus receives input. Both may write at any time; with time stamps on, each line of
  * output is preceded by the host's time of day since the mux was made.
+ *
+ * A guest that is paused or busy leaves what was typed for it. The mux keeps that, up to HELD_MAX bytes, so that the escapes behind
+ * it still work: the way to the monitor is open whatever the guest does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +15,14 @@
 #include "base/clock.h"
 #include "vm/chardev.h"
 
-enum { CTRL_A = 1 };
+enum { CTRL_A = 1, HELD_MAX = 4096 };
 
 struct mux_port {
     struct chardev chardev; /* first member */
     struct chardev_mux *mux;
+    uint8_t held[HELD_MAX]; /* input that the front end has not taken yet, oldest first */
+    size_t held_count;
+    bool giving;
 };
 
 struct chardev_mux {
@@ -72,10 +78,29 @@ static size_t mux_port_write(struct chardev *chardev, const uint8_t *bytes, size
     return n;
 }
 
+/* Give the front end what is held; nothing is left then, or it takes no more. It may ask for more while it takes. */
+static void give_held(struct mux_port *port)
+{
+    struct chardev *front = &port->chardev;
+    size_t taken = port->held_count;
+
+    if (port->giving || taken == 0) {
+        return;
+    }
+    port->giving = true;
+    if (front->receive) {
+        taken = front->receive(front->front, port->held, taken);
+    }
+    port->giving = false;
+    port->held_count -= taken;
+    memmove(port->held, port->held + taken, port->held_count);
+}
+
 static void mux_port_accept_input(struct chardev *chardev)
 {
     struct mux_port *port = CONTAINER_OF(chardev, struct mux_port, chardev);
 
+    give_held(port);
     if (port == &port->mux->port[port->mux->focus]) {
         chardev_accept_input(port->mux->back);
     }
@@ -142,9 +167,14 @@ static bool mux_command(struct chardev_mux *mux, uint8_t key)
 
 static bool mux_pass(struct chardev_mux *mux, uint8_t byte)
 {
-    struct chardev *front = &mux->port[mux->focus].chardev;
+    struct mux_port *port = &mux->port[mux->focus];
 
-    return !front->receive || front->receive(front->front, &byte, 1) == 1;
+    if (port->held_count == HELD_MAX) {
+        return false;
+    }
+    port->held[port->held_count++] = byte;
+    give_held(port);
+    return true;
 }
 
 static size_t mux_receive(void *opaque, const uint8_t *bytes, size_t n)
