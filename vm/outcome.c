@@ -13,8 +13,11 @@
 
 #include "cpu/insn.h"
 #include "cpu/interp.h"
+#include "vm/backtrace.h"
 #include "vm/containment.h"
 #include "vm/vm.h"
+
+enum { FRAMES = 16 };
 
 static const struct {
     const char *name;
@@ -170,6 +173,18 @@ static void explain_walk(FILE *out, struct vcpu *cpu, lin_t linear)
     }
 }
 
+/* Only if there is a chain: what broke the IDT has often broken the stack, and EIP alone has been said. */
+static void explain_calls(FILE *out, const struct vm *vm)
+{
+    struct backtrace_frame frame[FRAMES];
+    unsigned count = backtrace_chain(vm->cpu, vm->symbols, frame, FRAMES, NULL, 0);
+
+    if (count > 1) {
+        fprintf(out, "  back trace:\n");
+        backtrace_print(out, vm->symbols, frame, count);
+    }
+}
+
 void vm_explain_shutdown(FILE *out, struct vm *vm)
 {
     struct vcpu *cpu = vm->cpu;
@@ -194,5 +209,6 @@ void vm_explain_shutdown(FILE *out, struct vm *vm)
         insn_format(&insn, cpu->rip, text, sizeof(text));
         fprintf(out, "  instruction: %s\n", text);
     }
+    explain_calls(out, vm);
     vcpu_print(out, cpu);
 }

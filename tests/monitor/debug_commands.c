@@ -390,6 +390,27 @@ DEBUG_TEST(a_triple_fault_is_explained)
     mentions(guest, "why", "breakpoint 1, triple fault at 0001006c <magic+0xc>\n");
     cr_expect(strstr(guest->text, "-> #DF (error code 0000) -> shutdown"), "%s", guest->text);
     cr_expect(strstr(guest->text, "beyond the limit"), "%s", guest->text);
+    cr_expect_not(strstr(guest->text, "back trace"), "nobody has called: %s", guest->text);
+}
+
+DEBUG_TEST(a_triple_fault_says_who_called)
+{
+    static const uint8_t ud2[] = {0x0f, 0x0b};
+
+    cr_assert_eq(debugger_write(guest->vm, true, INNER + 3, ud2, sizeof(ud2)), sizeof(ud2));
+    guest->vm->cpu->idtr.limit = 0;
+    says(guest, "break shutdown", "breakpoint 1: triple fault\n");
+    says(guest, "cont", "");
+    for (uint64_t wait; guest->vm->state == VM_RUNNING;) {
+        vm_step(guest->vm, UINT64_MAX, &wait);
+    }
+    mentions(guest, "why",
+             "  instruction: ud2\n"
+             "  back trace:\n"
+             "#0   0x00010043 inner+0x3 (0x7)\n"
+             "#1   0x0001003a outer+0xa (0x1, 0x2)\n"
+             "#2   0x0001001c main+0xc\n"
+             "#3   0x00010005 start+0x5\n");
 }
 
 DEBUG_TEST(magic_breakpoints_mode_switches_and_time)
