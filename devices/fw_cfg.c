@@ -82,7 +82,7 @@ const struct fw_cfg_item *fw_cfg_find_file(const struct fw_cfg *fw_cfg, const ch
 /* Bytes of an item, and how many machines have them; atomic, as they may run on several threads. */
 struct shared_bytes {
     unsigned holders;
-    uint8_t bytes[];
+    _Alignas(uint64_t) uint8_t bytes[]; /* whoever made them may look at them as structures */
 };
 
 static uint8_t *bytes_create(size_t size)
